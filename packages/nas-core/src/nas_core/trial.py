@@ -1,0 +1,140 @@
+"""Trials: one evaluation of one architecture at one fidelity, draw and replicate, from proposal to result."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from nas_core.architecture import Architecture
+from nas_core.errors import InvalidMeasurement
+
+_METRIC = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*(@[0-9]+(\.[0-9]+)?)?")
+_AMBIGUOUS = frozenset({"accuracy", "error", "loss", "perplexity", "top1", "top5"})
+
+
+def check_metric_name(name: object) -> str:
+    """Check a metric's name and return it.
+
+    It is lower-case words joined by underscores, the split first where there is one ("val_accuracy"), with a fidelity
+    after "@" where a table has several ("val_accuracy@200"). A bare "accuracy" says no split and is refused.
+
+    Raises:
+        InvalidMeasurement: it is not such a name.
+    """
+    if not isinstance(name, str) or not _METRIC.fullmatch(name):
+        raise InvalidMeasurement(
+            "not a metric's name", value=name, expected="lower-case words joined by '_', such as val_accuracy or params"
+        )
+    if name.split("@")[0] in _AMBIGUOUS:
+        raise InvalidMeasurement(
+            "a metric's name must say its split", value=name, expected=f"train_{name}, val_{name} or test_{name}"
+        )
+    return name
+
+
+class Status(StrEnum):
+    """Where a trial stands."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What an optimizer asks to have evaluated.
+
+    Args:
+        architecture: the member.
+        fidelity: how much to spend on it, in the evaluator's unit (epochs); None for the evaluator's only or highest.
+        draw: which network a generator space draws.
+        replicate: which repetition of the training.
+        resume_from: number of the trial whose training is continued.
+        group: trials with one group name are evaluated together on one bank of weights.
+        info: what the optimizer wants to find again in the history (bracket, rung, parent): JSON.
+    """
+
+    architecture: Architecture
+    fidelity: float | None = None
+    draw: int = 0
+    replicate: int = 0
+    resume_from: int | None = None
+    group: str | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What an evaluation found.
+
+    Args:
+        metrics: finite numbers by name (`check_metric_name`).
+        seconds: what the evaluation cost on its device; what the table says where it was looked up.
+        artefacts: files it left, by role, as paths below the artefacts directory ("checkpoint": "ab12….safetensors").
+        details: JSON for the reader (curves, versions), never read by an optimizer.
+
+    Raises:
+        InvalidMeasurement: a metric with a wrong name or a value that is not a finite number.
+    """
+
+    metrics: Mapping[str, float]
+    seconds: float = 0.0
+    artefacts: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, value in self.metrics.items():
+            check_metric_name(name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise InvalidMeasurement(f"metric {name!r} must be a finite number", value=value)
+        if not self.metrics:
+            raise InvalidMeasurement("a measurement without metrics")
+        if not (isinstance(self.seconds, int | float) and math.isfinite(self.seconds) and self.seconds >= 0):
+            raise InvalidMeasurement("seconds must be a finite number of at least 0", value=self.seconds)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a trial has no measurement: a short word for counting, and a message for the reader."""
+
+    reason: str
+    message: str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A proposal and what became of it.
+
+    Args:
+        number: its place in the order of proposals, from 0.
+        proposal: what was asked.
+        status: running, completed or failed.
+        result: the measurement of a completed trial, the failure of a failed one, None while it runs.
+        attempt: how often it has been started; a worker died or the study was killed each time before the last.
+    """
+
+    number: int
+    proposal: Proposal
+    status: Status = Status.RUNNING
+    result: Measurement | Failure | None = None
+    attempt: int = 1
+
+    @property
+    def architecture(self) -> Architecture:
+        """The member that is evaluated."""
+        return self.proposal.architecture
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The metrics of a completed trial; empty otherwise."""
+        return self.result.metrics if isinstance(self.result, Measurement) else {}
+
+    @property
+    def seconds(self) -> float:
+        """What it has cost on its device so far as is known."""
+        return self.result.seconds if self.result is not None else 0.0
