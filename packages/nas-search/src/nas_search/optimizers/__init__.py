@@ -1,0 +1,1 @@
+"""Optimizers: one file an algorithm, each a function of the history."""
