@@ -109,6 +109,12 @@ def test_check_refuses_what_is_not_legal(decision: Decision, values: list[Any]) 
             decision.check(value)
 
 
+@pytest.mark.parametrize(("choices", "end"), [(12, "10, 11"), (13, r"10, 11, … \(13 in all\)")])
+def test_messages_list_a_dozen_choices(choices: int, end: str) -> None:
+    with pytest.raises(InvalidArchitecture, match=f"one of 0, 1, .*{end}$"):
+        Categorical("x", tuple(range(choices))).check(-1)
+
+
 def test_check_gives_plain_types() -> None:
     assert type(DEPTH.check(np.int32(2))) is int
     assert type(RATE.check(np.float32(2.0))) is float
@@ -120,6 +126,8 @@ def test_other_values() -> None:
     assert DEPTH.others(1) == (-1, 0, 2, 3)
     assert RATE.others(1.5) == pytest.approx((1.3, 1.7))
     assert RATE.others(0.5) == pytest.approx((0.7,))
+    assert Real("x", 0.0, 10.0).others(1.0) == pytest.approx((0.0, 2.0))
+    assert Real("x", 0.0, 10.0).others(9.0) == pytest.approx((8.0, 10.0))
     assert SCALE.others(1e-2) == pytest.approx((10 ** (-2 - 0.2),))
 
 

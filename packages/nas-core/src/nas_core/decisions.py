@@ -38,6 +38,8 @@ class Categorical:
 
     def __post_init__(self) -> None:
         _checked_name(self.name)
+        if isinstance(self.choices, str):
+            raise InvalidSpace(f"the choices of {self.name!r} must be a list", value=self.choices)
         object.__setattr__(self, "choices", tuple(self.choices))
         if not self.choices:
             raise InvalidSpace(f"decision {self.name!r} has no choices", expected="at least one")
@@ -175,7 +177,7 @@ class Real:
         try:
             object.__setattr__(self, "low", float(self.low))
             object.__setattr__(self, "high", float(self.high))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise InvalidSpace(f"the bounds of {self.name!r} must be numbers", value=(self.low, self.high)) from None
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise InvalidSpace(

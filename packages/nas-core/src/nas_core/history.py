@@ -99,7 +99,7 @@ class History:
     def prefix(self, seq: int) -> History:
         """The history of the first `seq` finished trials alone, for fits that happen at intervals.
 
-        Trials keep their order of proposal among themselves and are numbered anew.
+        Trials keep their order of proposal among themselves and are numbered anew, `resume_from` included.
 
         Raises:
             InvalidOption: fewer have finished.
@@ -109,7 +109,10 @@ class History:
         kept = History(self.metrics)
         number = {old: new for new, old in enumerate(sorted(self._finished[:seq]))}
         for old in number:
-            kept.begin(self._trials[old].proposal)
+            proposal = self._trials[old].proposal
+            if proposal.resume_from is not None:
+                proposal = replace(proposal, resume_from=number.get(proposal.resume_from))
+            kept.begin(proposal)
         for old in self._finished[:seq]:
             result = self._trials[old].result
             if result is not None:

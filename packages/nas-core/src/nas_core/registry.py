@@ -72,7 +72,7 @@ def load(kind: str, name: str) -> Any:
         ) from error
 
 
-def make(kind: str, name: str, *positional: Any, **options: Any) -> Any:
+def make(kind: str, name: str, /, *positional: Any, **options: Any) -> Any:
     """Load a component and build it with options.
 
     Raises:
@@ -128,7 +128,9 @@ def _imported(kind: str, path: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise RegistryError(
-            f"the {kind} cannot be imported ({error})", value=path, expected="package.module:Class, as Python imports it"
+            f"the {kind} cannot be imported ({error})",
+            value=path,
+            expected="package.module:Class, as Python imports it",
         ) from error
 
 

@@ -67,8 +67,8 @@ class TrainingSet:
             objectives: which are turned so that less is better.
             key: what pools labels: `space.twin_key` where twins share a function and every objective is functional,
                 otherwise the architecture itself.
-            fidelity: only trials of this fidelity; None takes the highest that was completed (trials without a fidelity
-                count as the highest).
+            fidelity: only trials of this fidelity; None takes the highest that was completed, or tried where none was
+                completed (trials without a fidelity count as the highest).
 
         Raises:
             InvalidOption: `key` pools twins although an objective is not functional.
@@ -109,4 +109,4 @@ def _fidelity(trial: Trial) -> float:
 
 
 def _highest(history: History) -> float:
-    return max((_fidelity(trial) for trial in history.completed), default=float("inf"))
+    return max((_fidelity(trial) for trial in history.completed or history.finished), default=float("inf"))

@@ -81,7 +81,7 @@ class ExecutorContract:
         assert outcome.result.metrics == expected.metrics
         assert outcome.result.details == expected.details
 
-    @pytest.mark.parametrize(("fault", "reason"), [("fail_on", "diverged"), ("crash_on", "crashed")])
+    @pytest.mark.parametrize(("fault", "reason"), [("fail_on", "diverged"), ("crash_on", "error")])
     def test_a_failing_evaluation_is_a_result(
         self, running: Executor, make_job: MakeJob, fault: str, reason: str
     ) -> None:

