@@ -1,0 +1,3 @@
+"""The command line `nas`."""
+
+from nas_search.cli.boundary import main as main

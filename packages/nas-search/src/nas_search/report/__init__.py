@@ -1,0 +1,1 @@
+"""Pictures, tables and one page about what a study found."""
