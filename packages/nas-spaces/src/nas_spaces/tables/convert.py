@@ -1,10 +1,11 @@
 """Conversion of published arrays to the table format.
 
-    python -m nas_spaces.tables.convert nb101|nb201 SOURCE_DIR OUT.npz
+    python -m nas_spaces.tables.convert nb101|nb201|darts214 SOURCE_DIR OUT.npz
 
 `nb101` reads `nb101_20k.npz` (`nas_spaces.tables.nasbench101`).
 `nb201` reads `nb201_c10.npz` and `nb201_latency.npz`, arrays of NAS-Bench-201's 15,625 rows in the benchmark's order.
-Both must be plain `.npz` files; the table that is made is not to be published without the notices of its sources.
+`darts214` reads `darts214_c10.npz` (`nas_spaces.tables.darts214`).
+All must be plain `.npz` files; the table that is made is not to be published without the notices of its sources.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from nas_core.errors import InvalidTable, NasError
 from nas_spaces.nasbench201 import OPERATIONS, NASBench201
+from nas_spaces.tables.darts214 import darts214
 from nas_spaces.tables.nasbench101 import nb101
 from nas_spaces.tables.npz import Arrays, read_arrays
 from nas_spaces.tables.table import Table
@@ -85,12 +87,12 @@ def nb201(source: Path) -> Table:
 def main(arguments: list[str] | None = None) -> int:
     """Convert; prints one line. 2 where the source or the destination will not do."""
     parser = argparse.ArgumentParser(prog="python -m nas_spaces.tables.convert", description="Make a table file.")
-    parser.add_argument("benchmark", choices=["nb101", "nb201"])
+    parser.add_argument("benchmark", choices=["nb101", "nb201", "darts214"])
     parser.add_argument("source", type=Path, metavar="SOURCE_DIR", help="folder of the published arrays")
     parser.add_argument("out", type=Path, metavar="OUT.npz", help="the table to write")
     options = parser.parse_args(arguments)
     try:
-        table = {"nb101": nb101, "nb201": nb201}[options.benchmark](options.source)
+        table = {"nb101": nb101, "nb201": nb201, "darts214": darts214}[options.benchmark](options.source)
         table.save(options.out)
     except NasError as error:
         print(f"error: {error}", file=sys.stderr)

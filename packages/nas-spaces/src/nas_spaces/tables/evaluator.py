@@ -79,7 +79,7 @@ class TableEvaluator:
             InvalidTable: it cannot be read, or is of another space.
             InvalidOption: it has no such fidelity.
         """
-        own = self.table.space
+        own, space = self.table.space, getattr(space, "whole", space)  # a part of a space is measured by its tables
         if own.name != space.name:
             raise InvalidTable("the table is of another space", value=own.name, place=self.file, expected=space.name)
         if own.to_config() != space.to_config():

@@ -217,6 +217,8 @@ def member(numbers: NDArray[Any], space: Space) -> Architecture:
 def _check_members(numbers: NDArray[Any], space: Space) -> None:
     free = type(space).active is Space.active and type(space).project is Space.project  # all choices combine
     rows = np.flatnonzero((numbers < 0).any(axis=1)) if free else np.arange(len(numbers))
+    if hasattr(space, "legal_rows"):  # a space that knows them all at once
+        rows = np.flatnonzero(~space.legal_rows(numbers))
     for row in rows.tolist():
         try:
             space.canonical(member(numbers[row], space).values)
