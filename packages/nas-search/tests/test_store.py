@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ from nas_core.errors import InvalidOption, StoreError
 from nas_core.optimizer import State
 from nas_core.testing import StoreContract
 from nas_core.trial import Failure, Measurement, Proposal
+from nas_search.config import StudyConfig
 from nas_search.store import Driver, SqlStore, database, lease, schema
 from nas_search.store.statements import Statement, Statements
+from nas_search.study import Study
 
 MEASURED = Measurement({"val_accuracy": 90.0, "params": 12.0})
 
@@ -67,6 +70,65 @@ class TestSqlStore(StoreContract):
     @pytest.fixture
     def open_store(self) -> Callable[[Path], SqlStore]:
         return lambda path: SqlStore.open(path / "study.db")
+
+
+@pytest.fixture
+def server_url() -> Iterator[str]:
+    """An empty schema on a real server."""
+    server = os.environ.get("NAS_POSTGRES")
+    if server is None:
+        pytest.skip("NAS_POSTGRES names no PostgreSQL server (a URL whose user may create schemas)")
+    name = f"nas_{uuid.uuid4().hex}"
+    with database.Database.at(server).engine().connect() as connection:
+        connection.exec_driver_sql(f"CREATE SCHEMA {name}")
+        connection.commit()
+        yield f"{server}?options=-csearch_path%3D{name}"
+        connection.exec_driver_sql(f"DROP SCHEMA {name} CASCADE")
+        connection.commit()
+
+
+class TestOnPostgres(StoreContract):
+    @pytest.fixture
+    def create_store(self, server_url: str) -> Callable[[Path, Mapping[str, Any]], SqlStore]:
+        return lambda path, spec: SqlStore.create(server_url, spec)
+
+    @pytest.fixture
+    def open_store(self, server_url: str) -> Callable[[Path], SqlStore]:
+        return lambda path: SqlStore.open(server_url)
+
+    def test_one_driver_a_study(self, server_url: str) -> None:
+        with SqlStore.create(server_url, {}) as first, SqlStore.open(server_url) as second:
+            first.acquire()
+            with pytest.raises(StoreError, match="another process drives this study"):
+                second.acquire()
+            first.begin([proposal()], (0, 0), State({"w": np.ones(3)}))
+            with pytest.raises(StoreError, match="another process drives this study"):
+                second.finish(0, 1, MEASURED)
+            assert second.trials() == first.trials()
+            first.release()
+            second.acquire()
+            assert second.finish(second.retry(0).number, 2, MEASURED).result == MEASURED
+            with pytest.raises(StoreError, match="holds a study already"):
+                SqlStore.create(server_url, {})
+
+    def test_a_study_on_a_server(self, server_url: str, tmp_path: Path) -> None:
+        fakes = "nas_core.testing.fakes"
+        config = StudyConfig.from_mapping(
+            {
+                "space": f"{fakes}:ToySpace",
+                "optimizer": "evolution:population=4,tournament=2",
+                "evaluator": f"{fakes}:FakeEvaluator",
+                "objectives": ["max:val_accuracy"],
+                "trials": 8,
+            }
+        )
+        with Study.create(tmp_path / "server", config, store=server_url) as study:
+            study.run(5)
+        assert not (tmp_path / "server" / "study.db").exists()
+        with Study.open(tmp_path / "server") as study, Study.create(tmp_path / "file", config) as other:
+            study.run()
+            other.run()
+            assert study.trials() == other.trials()
 
 
 class TestTables:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from nas_core.errors import InvalidOption
 from nas_core.registry import from_config
@@ -17,9 +16,6 @@ from nas_search.report.pictures import save
 from nas_search.report.table import Row
 from nas_search.report.write import draw_architectures, draw_trials, write_report
 from nas_search.study import Study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def report(directory: Path, json: bool) -> None:
@@ -50,8 +46,10 @@ def draw(source: str, architecture: str | None, trial: int | None, out: Path, js
     Raises:
         NasError: there is no such space, run, trial or architecture, or it has no graphs.
     """
-    figure = _of_run(Path(source), trial) if architecture is None else _of_space(source, architecture, trial)
-    save(figure, out)
+    if architecture is None:
+        _draw_trial(Path(source), trial, out)
+    else:
+        _draw_member(source, architecture, trial, out)
     if json:
         print_json({"file": str(out)})
     else:
@@ -73,14 +71,14 @@ def chosen_trial(study: Study, number: int | None) -> Trial:
     return trials[number]
 
 
-def _of_space(name: str, text: str, trial: int | None) -> Figure:
+def _draw_member(name: str, text: str, trial: int | None, out: Path) -> None:
     if trial is not None:
         raise InvalidOption("--trial names a trial of a run, and an architecture is given", value=trial)
     space: Space = from_config("space", at_option("space", name))
-    return draw_architectures(space, [space.parse(text)], [space.name])
+    save(draw_architectures(space, [space.parse(text)], [space.name]), out)
 
 
-def _of_run(directory: Path, number: int | None) -> Figure:
+def _draw_trial(directory: Path, number: int | None, out: Path) -> None:
     if not directory.is_dir():
         raise InvalidOption(
             "no such run directory",
@@ -90,4 +88,4 @@ def _of_run(directory: Path, number: int | None) -> Figure:
     with Study.open(directory, read_only=True) as study:
         trial = chosen_trial(study, number)
         row = Row(None, trial, None, study.space.text(trial.architecture))
-        return draw_trials(study.space, study.objectives, [row])
+        save(draw_trials(study.space, study.objectives, [row]), out)

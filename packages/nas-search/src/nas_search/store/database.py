@@ -165,4 +165,5 @@ def _in_words(message: str, place: str) -> StoreError:
         return StoreError(
             "the database cannot be opened for this", place=place, remedy="Are the file and its directory writable?"
         )
-    return StoreError(f"the database refuses ({message.strip()})", place=place)
+    message = " ".join(message.split())
+    return StoreError(f"the database refuses ({message})", place=place)
