@@ -1,0 +1,112 @@
+"""Fixtures of this package's tests: one CPU thread, and image sets that a network learns in a second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from nas_core.catalogue import classifier, conv_norm, norm_relu, relu_conv_norm, same_pooling
+from nas_core.network import Network, NetworkBuilder, Task
+from nas_core.primitives import Add, Convolution, Identity, Pooling, Zero
+from nas_core.random import rng
+from nas_train.data import ImageSet, Split
+
+OPERATIONS = ("none", "skip", "conv1", "conv3", "pool")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _split(seed: int, n: int, size: int, channels: int) -> Split:
+    """Bright squares in one of four corners; the corner is the class."""
+    generator = rng(seed, "images")
+    labels = np.arange(n) % 4
+    images = generator.integers(0, 60, (n, channels, size, size))
+    half = size // 2
+    for image, label in zip(images, labels, strict=True):
+        y, x = half * (label // 2), half * (label % 2)
+        image[:, y : y + half, x : x + half] += 120
+    return Split(images.astype(np.uint8), labels.astype(np.int64))
+
+
+@pytest.fixture
+def make_images() -> Callable[..., ImageSet]:
+    """A set of n training images and half as many for validation and test."""
+
+    def make(n: int = 64, size: int = 8, channels: int = 1, opened: list[str] | None = None) -> ImageSet:
+        def open_test() -> Split:
+            if opened is not None:
+                opened.append("test")
+            return _split(2, n // 2, size, channels)
+
+        train, validation = _split(0, n, size, channels), _split(1, n // 2, size, channels)
+        return ImageSet("corners", 4, train, validation, n // 2, open_test)
+
+    return make
+
+
+@pytest.fixture
+def images(make_images: Callable[..., ImageSet]) -> ImageSet:
+    """64 training images, 1 x 8 x 8, of four classes."""
+    return make_images()
+
+
+def _cell(b: NetworkBuilder, x: int, operations: Sequence[int], channels: int) -> int:
+    nodes, edge = [x], 0
+    for target in range(1, 4):
+        terms = []
+        for source in range(target):
+            operation, edge = OPERATIONS[operations[edge]], edge + 1
+            with b.scope(f"edge{target}_{source}"):
+                if operation.startswith("conv"):
+                    with b.scope(operation):
+                        terms.append(relu_conv_norm(b, nodes[source], channels, int(operation[-1])))
+                else:
+                    kind = {"none": Zero(), "skip": Identity(), "pool": same_pooling("avg", 3)}[operation]
+                    terms.append(b.add(operation, kind, nodes[source]))
+        nodes.append(b.add(f"node{target}", Add(), *terms))
+    return nodes[-1]
+
+
+@pytest.fixture
+def make_network() -> Callable[..., Network]:
+    """A network of two stages with one cell each, in the manner of NAS-Bench-201."""
+
+    def make(
+        operations: Sequence[int] = (3, 1, 3, 2, 4, 3),
+        channels: int = 4,
+        shape: tuple[int, ...] = (1, 8, 8),
+        k: int = 4,
+    ) -> Network:
+        b = NetworkBuilder(Task("classification", shape, k))
+        x = b.input()
+        with b.scope("stem"):
+            x = conv_norm(b, x, channels, 3)
+        with b.scope("stage0.cell0"):
+            x = _cell(b, x, operations, channels)
+        with b.scope("reduction"):
+            with b.scope("long"):
+                y = relu_conv_norm(b, x, 2 * channels, 3, 2)
+            with b.scope("short"):
+                x = b.add("conv", Convolution(2 * channels, (1, 1)), b.add("pool", Pooling("avg", (2, 2), (2, 2)), x))
+            x = b.add("sum", Add(), x, y)
+        with b.scope("stage1.cell0"):
+            x = _cell(b, x, operations, 2 * channels)
+        with b.scope("head"):
+            return b.network(logits=classifier(b, norm_relu(b, x)))
+
+    return make
+
+
+@pytest.fixture
+def network(make_network: Callable[..., Network]) -> Network:
+    """One such network for the images of `images`."""
+    return make_network()
