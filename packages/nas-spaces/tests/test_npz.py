@@ -101,7 +101,7 @@ def bad_members() -> dict[str, tuple[list[tuple[str, bytes]], str]]:
         "complex": ([("x.npy", npy(np.zeros(2, dtype=complex)))], "a header that cannot be read"),
         "dates": ([("x.npy", npy(np.zeros(2, dtype="M8[s]")))], "a header that cannot be read"),
         "half a number": ([("x.npy", header("'<f3'", "(8,)") + bytes(24))], "a type that is not read"),
-        "three axes": ([("x.npy", npy(np.zeros((1, 1, 1))))], "too many axes"),
+        "five axes": ([("x.npy", npy(np.zeros((1, 1, 1, 1, 1))))], "too many axes"),
         "empty": ([("x.npy", npy(np.zeros(0)))], "a wrong size"),
         "too long": ([("x.npy", plain + b"x")], "a wrong size"),
         "too short": ([("x.npy", plain[:-1])], "a wrong size"),

@@ -284,6 +284,11 @@ class Multiply(Primitive):
 
 
 @dataclass(frozen=True)
+class Complement(Primitive):
+    """1 - x element by element: what a gate leaves."""
+
+
+@dataclass(frozen=True)
 class WeightedSum(Primitive):
     """Sum of inputs, each scaled by the sigmoid of a learnt number (NAGO §3; Xie et al. 2019)."""
 
@@ -355,8 +360,8 @@ PRIMITIVES: Mapping[str, type[Primitive]] = {
     kind.__name__: kind
     for kind in (
         Input, StateIn, StateOut, Convolution, Linear, Normalisation, Activation, Pooling, AdaptivePooling, Crop, Pad,
-        ChannelSlice, Zero, Identity, Add, Mean, Multiply, WeightedSum, Attention, Concatenation, Flatten, Dropout,
-        DropPath,
+        ChannelSlice, Zero, Identity, Add, Mean, Multiply, Complement, WeightedSum, Attention, Concatenation, Flatten,
+        Dropout, DropPath,
     )
 }  # fmt: skip
 """Every primitive by name; the vocabulary of a stored network."""

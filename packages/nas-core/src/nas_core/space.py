@@ -24,6 +24,7 @@ from nas_core.architecture import Architecture
 from nas_core.decisions import Decision, Value
 from nas_core.errors import InvalidArchitecture, MissingCapability
 from nas_core.graph import Graph
+from nas_core.nested import NestedGraph
 from nas_core.network import Network, Task
 
 
@@ -231,6 +232,28 @@ class HasNetwork(Protocol):
         Raises:
             InvalidNetwork: the task or an option does not fit.
         """
+        ...
+
+
+@runtime_checkable
+class HasWirings(Protocol):
+    """Members are generators, and what they draw can be shown.
+
+    For pictures alone: no component can require it, so it is not among `CAPABILITIES`.
+    """
+
+    def wirings(self, a: Architecture, seed: int = 0) -> NestedGraph:
+        """What a member draws from a seed; the network of that seed is wired so."""
+        ...
+
+
+@runtime_checkable
+class HasLabelWords(Protocol):
+    """The labels of the space's graphs are short signs, and pictures have room for words. Not among `CAPABILITIES`."""
+
+    @property
+    def label_words(self) -> Mapping[str, str]:
+        """What to show in place of a label."""
         ...
 
 

@@ -1,27 +1,33 @@
-"""Conversion of published arrays to the table format.
+"""Conversion of published results to the table format.
 
-    python -m nas_spaces.tables.convert nb101|nb201|darts214 SOURCE_DIR OUT.npz
+    python -m nas_spaces.tables.convert KIND SOURCE OUT.npz
 
-`nb101` reads `nb101_20k.npz` (`nas_spaces.tables.nasbench101`).
-`nb201` reads `nb201_c10.npz` and `nb201_latency.npz`, arrays of NAS-Bench-201's 15,625 rows in the benchmark's order.
-`darts214` reads `darts214_c10.npz` (`nas_spaces.tables.darts214`).
-All must be plain `.npz` files; the table that is made is not to be published without the notices of its sources.
+`KINDS` names the readers; their modules tell what the sources must hold. Of those that read plain `.npz` arrays, `nb101`
+(`nas_spaces.tables.nasbench101`) reads the folder of `nb101_20k.npz`, `darts214` (`nas_spaces.tables.darts214`) that of
+`darts214_c10.npz`, and `nb201`, here, that of `nb201_c10.npz` and `nb201_latency.npz`: NAS-Bench-201's 15,625 rows in
+the benchmark's order. A table that is made is not to be published without the notices of its sources.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nas_core.errors import InvalidTable, NasError
+from nas_core.errors import InvalidOption, InvalidTable, NasError
 from nas_spaces.nasbench201 import OPERATIONS, NASBench201
 from nas_spaces.tables.darts214 import darts214
+from nas_spaces.tables.hwnasbench import DATASETS as HARDWARE_DATASETS
+from nas_spaces.tables.hwnasbench import hwnasbench
 from nas_spaces.tables.nasbench101 import nb101
+from nas_spaces.tables.nasbench101_tfrecord import nb101_tfrecord
+from nas_spaces.tables.natsbench import DATASETS, natsbench
 from nas_spaces.tables.npz import Arrays, read_arrays
 from nas_spaces.tables.table import Table
 
@@ -84,15 +90,38 @@ def nb201(source: Path) -> Table:
     return Table(meta, columns | _failures(columns))
 
 
+KINDS: Final[Mapping[str, Callable[[Path], Table]]] = {
+    "nb101": nb101,
+    "nb101-tfrecord": nb101_tfrecord,
+    "nb201": nb201,
+    "darts214": darts214,
+    **{f"natsbench-{dataset.lower()}": partial(natsbench, dataset=dataset) for dataset in DATASETS},
+    **{f"hwnasbench-{dataset.lower()}": partial(hwnasbench, dataset=dataset) for dataset in HARDWARE_DATASETS},
+}
+"""What makes a table of a published source, by its name."""
+
+
+def convert(kind: str, source: Path) -> Table:
+    """The table of a published source.
+
+    Raises:
+        InvalidOption: no reader has this name.
+        InvalidTable: the source is not what the reader expects.
+    """
+    if kind not in KINDS:
+        raise InvalidOption("no reader has this name", value=kind, expected="one of " + ", ".join(KINDS))
+    return KINDS[kind](source)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Convert; prints one line. 2 where the source or the destination will not do."""
     parser = argparse.ArgumentParser(prog="python -m nas_spaces.tables.convert", description="Make a table file.")
-    parser.add_argument("benchmark", choices=["nb101", "nb201", "darts214"])
-    parser.add_argument("source", type=Path, metavar="SOURCE_DIR", help="folder of the published arrays")
+    parser.add_argument("kind", choices=sorted(KINDS))
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="file or folder of the published results")
     parser.add_argument("out", type=Path, metavar="OUT.npz", help="the table to write")
     options = parser.parse_args(arguments)
     try:
-        table = {"nb101": nb101, "nb201": nb201, "darts214": darts214}[options.benchmark](options.source)
+        table = convert(options.kind, options.source)
         table.save(options.out)
     except NasError as error:
         print(f"error: {error}", file=sys.stderr)

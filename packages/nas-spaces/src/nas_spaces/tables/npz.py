@@ -28,6 +28,7 @@ MOST_BYTES: Final = 1 << 32
 """Largest size of a file's arrays together."""
 
 _MOST_ARRAYS = 1000
+_MOST_AXES = 4  # tables have two; published arrays that are converted have more
 _LONGEST_HEADER = 1 << 14
 _MOST_DEFLATED = 1032  # deflate makes at most this many bytes of one
 _LAST_CHARACTER = 0x10FFFF
@@ -146,8 +147,8 @@ def _header(stream: Any, name: str) -> tuple[np.dtype[Any], tuple[int, ...], boo
         problem = "holds pickled objects, which are never read" if "O" in kind else "has a type that is not read"
         raise InvalidTable(f"the array {name!r} {problem}", value=kind, expected="numbers, truth values or text")
     shape = tuple(int(part) for part in match["shape"].decode("ascii").replace(" ", "").split(",") if part)
-    if len(shape) > 2:
-        raise InvalidTable(f"the array {name!r} has too many axes", value=shape, expected="at most two")
+    if len(shape) > _MOST_AXES:
+        raise InvalidTable(f"the array {name!r} has too many axes", value=shape, expected=f"at most {_MOST_AXES}")
     return np.dtype(kind), shape, match["fortran"] == b"True", len(start) + len(size_bytes) + length
 
 
