@@ -53,6 +53,7 @@ EVERY_PRIMITIVE: list[tuple[p.Primitive, int]] = [
     (p.Add(), 3),
     (p.Mean(), 3),
     (p.Multiply(), 2),
+    (p.Complement(), 1),
     (p.WeightedSum(), 3),
     (p.Attention(), 3),
     (p.Concatenation(), 3),
@@ -175,6 +176,7 @@ def test_merging_worked_out_by_hand() -> None:
     np.testing.assert_allclose(merged(p.Add(), a, b, c), a + b + c)
     np.testing.assert_allclose(merged(p.Mean(), a, b, c), (a + b + c) / 3, rtol=1e-6)
     np.testing.assert_allclose(merged(p.Multiply(), a, b), a * b)
+    np.testing.assert_allclose(merged(p.Complement(), a), [0.0, -1.0, -4.0])
     np.testing.assert_allclose(merged(p.Concatenation(), a, b), np.concatenate([a, b]))
     expected = sigmoid(0.5) * a + sigmoid(-1.0) * b + sigmoid(2.0) * c
     np.testing.assert_allclose(merged(p.WeightedSum(), a, b, c, weight=[0.5, -1.0, 2.0]), expected, rtol=1e-6)
@@ -265,7 +267,18 @@ def test_two_new_values_of_one_state_are_refused() -> None:
         build(b.network(logits=b.add("decode", p.Linear(5), x)))
 
 
-@pytest.mark.parametrize("names", [("training", "b"), ("forward.conv", "b"), ("a..b", "b"), ("a.b", "a"), ("", "b")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("training", "b"),
+        ("forward.conv", "b"),
+        ("a..b", "b"),
+        ("a.b", "a"),
+        ("", "b"),
+        ("code", "b"),
+        ("network.conv", "b"),
+    ],
+)
 def test_names_that_cannot_be_attributes_are_refused(names: tuple[str, str]) -> None:
     b = NetworkBuilder(Task("classification", (2, 4, 4), 2))
     x = b.input("x")

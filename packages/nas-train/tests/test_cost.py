@@ -61,6 +61,7 @@ PRIMITIVES = [
     (p.Add(), 2),
     (p.Mean(), 2),
     (p.Multiply(), 1),
+    (p.Complement(), 0),
     (p.WeightedSum(), 0),
     (p.WeightedSum(), 2),
     (p.Attention(), 1),

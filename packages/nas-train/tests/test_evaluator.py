@@ -141,6 +141,8 @@ def test_its_config_names_every_option(make: Callable[..., TrainingEvaluator]) -
     assert again.to_config() == config == evaluator.to_config()
     assert (again.recipe, again.epochs, again.threads) == (evaluator.recipe, 5, 1)
     assert TrainingEvaluator().to_config()["recipe"]["name"] == "digits"
+    assert TrainingEvaluator().threads == 1
+    assert TrainingEvaluator(recipe="nasbench201").threads is None
     assert TrainingEvaluator("other.npz").to_config()["recipe"]["name"] == "small"
 
 

@@ -74,11 +74,11 @@ class BuiltNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.stateful = any(isinstance(node.primitive, StateIn | StateOut) for node in network.nodes)
+        self.code, self._run = _generate(network, self.stateful)
         for node in network.nodes:
             part = _submodule(node.primitive, tuple(network.shapes[i] for i in node.inputs))
             if part is not None:
                 _place(self, node.name, part)
-        self.code, self._run = _generate(network, self.stateful)
 
     def forward(self, x: Tensor, states: Mapping[str, Tensor] | None = None) -> Any:
         """Run it.
@@ -279,6 +279,8 @@ def _line(graph: fx.Graph, node: Node, inputs: list[fx.Node]) -> fx.Node:
             return call(operator.truediv, _sum(call, inputs), len(inputs))
         case Multiply():
             return call(operator.mul, *inputs)
+        case Complement():
+            return call(operator.sub, 1.0, inputs[0])
         case Complement():
             return call(operator.sub, 1.0, inputs[0])
         case Concatenation():

@@ -33,3 +33,12 @@ def default_recipes(data: str) -> Defaults:
 def default_network(space: str, recipe: str) -> dict[str, Any]:
     """The options of a space's network: narrow for the recipes of this toolkit, the space's own for published ones."""
     return dict(_NARROW.get(space, {})) if recipe in _NARROW_RECIPES else {}
+
+
+def default_threads(recipe: str) -> int | None:
+    """CPU threads of one training: one for networks that are too small to share out, torch's choice for others.
+
+    A second thread spends its time waiting for the first, and where the cores are busy the first waits for it: the same
+    training has been seen to take ten times as long. With one thread results do not depend on the executor either.
+    """
+    return 1 if recipe in _NARROW_RECIPES else None

@@ -20,7 +20,7 @@ from nas_core.trial import Measurement
 from nas_train.build import build
 from nas_train.checkpoint import save_network
 from nas_train.data import ImageSet, open_data
-from nas_train.defaults import default_network, default_recipes
+from nas_train.defaults import default_network, default_recipes, default_threads
 from nas_train.devices import find_device
 from nas_train.loop import FitResult, fit
 from nas_train.recipe import Recipe
@@ -42,7 +42,8 @@ class TrainingEvaluator:
         network: options of `space.network`; None for those of `nas_train.defaults`.
         device: "cpu", "cuda", "cuda:1", or "auto".
         keep: whether each trained network is kept, as the artefact "checkpoint".
-        threads: CPU threads; None leaves what torch or the executor has set.
+        threads: CPU threads; None for those of `nas_train.defaults`: one for small networks, for others what torch or
+            the executor has set.
 
     Raises:
         InvalidOption: an option that is out of range.
@@ -73,7 +74,7 @@ class TrainingEvaluator:
         self.network = None if network is None else dict(network)
         self.device = device
         self.keep = keep
-        self.threads = threads
+        self.threads = default_threads(self.recipe.name) if threads is None else threads
         self._images: ImageSet | None = None
 
     @property

@@ -18,7 +18,7 @@ from nas_core.trial import Measurement
 from nas_train.build import build
 from nas_train.checkpoint import save_network, write_file
 from nas_train.data import open_data
-from nas_train.defaults import default_recipes
+from nas_train.defaults import default_recipes, default_threads
 from nas_train.devices import find_device
 from nas_train.evaluator import conditions, curve, network_for, training_metrics
 from nas_train.loop import Epoch, evaluate, fit
@@ -62,7 +62,7 @@ def train_final(
         draw: which network a generator space draws, as in the trial.
         with_validation: train on the validation images too; then there are no validation metrics.
         device: "cpu", "cuda", "cuda:1", or "auto".
-        threads: CPU threads; None leaves torch's choice.
+        threads: CPU threads; None for those of `nas_train.defaults`.
         on_epoch: called after each epoch.
 
     Returns:
@@ -76,6 +76,7 @@ def train_final(
     start = time.perf_counter()
     images, where = open_data(data), find_device(device)
     chosen = Recipe.from_config(default_recipes(data).final if recipe is None else recipe)
+    threads = default_threads(chosen.name) if threads is None else threads
     text = space.text(architecture)
     described = network_for(space, architecture, images, network, chosen, derived_seed(seed, "draw", text, draw))
     own_seed = derived_seed(seed, "final", text, draw)
