@@ -16,6 +16,7 @@ from nas_core.primitives import (
     Add,
     Attention,
     ChannelSlice,
+    Complement,
     Concatenation,
     Convolution,
     Dropout,
@@ -115,6 +116,7 @@ def test_grouped_convolutions_and_convolutions_of_one_axis() -> None:
         (lambda b, x: b.add("r", Convolution(4, (1, 1)), b.add("c", ChannelSlice(0, 2), x)), 256, 0),
         # sums and concatenations keep nothing themselves; what reads them keeps the new tensor
         (lambda b, x: b.add("s", Add(), x, x), 0, 0),
+        (lambda b, x: b.add("c", Complement(), x), 0, 0),
         (lambda b, x: b.add("r", Convolution(4, (1, 1)), b.add("c", Concatenation(), x, x)), 512, 0),
         # products keep both factors, weighted sums all terms
         (lambda b, x: b.add("m", Multiply(), x, b.add("r", STEM, x)), 256 + 256, 0),
@@ -189,6 +191,17 @@ def test_a_recurrent_step_keeps_what_its_new_state_needs() -> None:
     network = b.network(logits=b.add("decode", Linear(7), h))
     # map keeps the 5 inputs, gate its 6 outputs, the product both factors (gate is kept already), decode the 6 of h
     assert cost(network) == Cost(36 + 49, 30 + 42, FLOAT * (5 + 6 + 6), 1)
+
+
+def test_gradients_flow_to_earlier_time_steps() -> None:
+    b = NetworkBuilder(Task("language", (5,), 7))
+    b.input()
+    h, c = b.add("h", StateIn("h", (6,))), b.add("c", StateIn("c", (6,)))
+    gated = b.add("gated", Multiply(), h, b.add("tanh", Activation("tanh"), c))
+    b.add("h_out", StateOut("h"), gated)
+    b.add("c_out", StateOut("c"), h)
+    # the product keeps h and the tanh, which has kept itself: both states depend on parameters of the step before
+    assert cost(b.network(hidden=gated)) == Cost(0, 0, FLOAT * (6 + 6), 0)
 
 
 def test_shapes_that_do_not_fit_are_an_error() -> None:

@@ -24,7 +24,7 @@ def test_equal_ones_are_one() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(InvalidGraph, match="ways to merge: 1 .*2"):
+    with pytest.raises(InvalidGraph, match=r"2 nodes with other ways to merge: 1"):
         NestedGraph(PAIR, ("mean",))
-    with pytest.raises(InvalidGraph, match="parts: 3 .*2"):
+    with pytest.raises(InvalidGraph, match=r"2 nodes with other parts: 3"):
         NestedGraph(PAIR, parts=(BOTTOM,) * 3)

@@ -26,12 +26,12 @@ from nas_core.primitives import (
     WeightedSum,
 )
 from nas_core.random import rng
-from nas_core.space import capabilities
+from nas_core.space import HasWirings, capabilities
 from nas_core.testing import SpaceContract
 from nas_spaces import hnag_network
 from nas_spaces.generator_parts import KERNELS, MERGING, OPERATIONS, WINDOWS
 from nas_spaces.hnag import HNAG, NAMED
-from nas_spaces.hnag_wirings import Block, Cell, Drawn, Nested, draw, stage_of
+from nas_spaces.hnag_wirings import Block, Cell, Drawn, draw, stage_of
 from nas_spaces.random_graphs import SINGLE, Wiring
 
 SPACE, FULL = HNAG(), HNAG(full=True)
@@ -261,13 +261,14 @@ def test_merging_and_operations_leave_the_wiring_alone() -> None:
 
 def test_wirings_are_graphs_of_graphs() -> None:
     a = SPACE.parse("top(6,4,0.5) mid(3,0.5) bottom(4,2,0.5)")
+    assert isinstance(SPACE, HasWirings)
     top = SPACE.wirings(a, 2)
     assert top.graph.labels == ("stage0", "stage0", "stage1", "stage1", "stage2", "stage2")
     assert [part.graph.labels for part in top.parts] == [("block",) * 3] * 6
     leaves = [block for cell in top.parts for block in cell.parts]
     assert [leaf.graph.labels for leaf in leaves] == [("conv3x3",) * 4] * 18
     assert {leaf.parts for leaf in leaves} == {()}
-    assert all(isinstance(leaf, Nested) and leaf.merging == ("weighted_sum",) * 4 for leaf in leaves)
+    assert all(leaf.merging == ("weighted_sum",) * 4 for leaf in leaves)
     # the network has the same: a weighted sum wherever a node of any level reads two others or more
     joints = sum(d > 1 for nested in (top, *top.parts, *leaves) for d in nested.graph.in_degrees())
     network = SPACE.network(a, CIFAR10, 2)

@@ -14,7 +14,7 @@ from nas_core.errors import InvalidArchitecture, InvalidNetwork, InvalidSpace
 from nas_core.graph import Graph
 from nas_core.network import Task
 from nas_core.random import rng
-from nas_core.space import capabilities
+from nas_core.space import HasLabelWords, capabilities
 from nas_core.testing import SpaceContract
 from nas_spaces.resnet import NAMED, ResNet
 
@@ -254,3 +254,9 @@ def test_wrong_options_of_a_network() -> None:
         SPACE.network(a, IMAGENET, stem="none")
     with pytest.raises(InvalidNetwork, match="classifies images"):
         SPACE.network(a, Task("language", (64,), 100))
+
+
+def test_every_block_has_words_for_pictures() -> None:
+    assert isinstance(SPACE, HasLabelWords)
+    assert set(SPACE.label_words) == set(SPACE.graph_labels) - {"input", "output"}
+    assert len(set(SPACE.label_words.values())) == 4

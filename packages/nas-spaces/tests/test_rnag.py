@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from nas_core.cost import cost
 from nas_core.errors import InvalidArchitecture, InvalidNetwork
+from nas_core.graph import Graph
 from nas_core.network import Network, Task
 from nas_core.primitives import Convolution, Mean, WeightedSum
 from nas_core.random import rng
-from nas_core.space import capabilities
+from nas_core.space import HasWirings, capabilities
 from nas_core.testing import SpaceContract
 from nas_spaces import rnag_network
 from nas_spaces.random_graphs import Wiring
@@ -98,12 +99,14 @@ def test_odd_neighbours_make_twins_that_draw_one_network() -> None:
 
 def test_graphs_and_seeds_differ() -> None:
     a = SPACE.named("rnag-d")
-    drawn = [graph for seed in range(5) for graph in SPACE.wirings(a, seed)]
+    assert isinstance(SPACE, HasWirings)
+    assert SPACE.wirings(a).graph == Graph(("stage0", "stage1", "stage2"), ((0, 1), (1, 2)))
+    drawn = [part.graph for seed in range(5) for part in SPACE.wirings(a, seed).parts]
     assert len(set(drawn)) == 15
     assert SPACE.wirings(a, 3) == SPACE.wirings(a, 3)
     assert {len(graph.labels) for graph in drawn} == {32}
     network = SPACE.network(a, CIFAR10, 3)
-    joints = sum(degree > 1 for graph in SPACE.wirings(a, 3) for degree in graph.in_degrees())
+    joints = sum(degree > 1 for part in SPACE.wirings(a, 3).parts for degree in part.graph.in_degrees())
     sums = [node.primitive for node in network.nodes if isinstance(node.primitive, WeightedSum)]
     assert sums == [WeightedSum(0.0)] * joints
 

@@ -36,6 +36,7 @@ from nas_core.primitives import (
     Pooling,
     Primitive,
     Shape,
+    StateIn,
     StateOut,
     WeightedSum,
     Zero,
@@ -133,7 +134,7 @@ def _live(network: Network) -> list[bool]:
     nodes = network.nodes
     trained = [False] * len(nodes)  # a parameter lies at or before the node
     for i, (_, primitive, inputs) in enumerate(nodes):
-        owns = isinstance(primitive, _OWN_PARAMETERS)
+        owns = isinstance(primitive, (*_OWN_PARAMETERS, StateIn))  # old states have parameters behind them
         trained[i] = not isinstance(primitive, Zero) and (owns or any([trained[j] for j in inputs]))
     read = [False] * len(nodes)
     for _, i in network.outputs:

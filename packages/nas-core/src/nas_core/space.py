@@ -155,7 +155,12 @@ class Enumerable(Protocol):
 
 @runtime_checkable
 class HasGraphs(Protocol):
-    """Members have labelled graphs."""
+    """Members have labelled graphs.
+
+    A space may also say which labels compute nothing, as tuples: `graph_identities`, nodes that hand on what they read,
+    and `graph_zeros`, nodes that give zeros. Surrogates read them to tell what a graph computes from how it is written;
+    a space without these attributes has no such labels. They need not be as strict as the rules of `twin_key`.
+    """
 
     def graphs(self, a: Architecture) -> Mapping[str, Graph]:
         """The graphs of a member by name: {"cell": …}, or {"normal": …, "reduction": …}."""

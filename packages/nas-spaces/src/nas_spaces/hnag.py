@@ -34,12 +34,13 @@ from typing import Any, Final, final
 from nas_core.architecture import Architecture
 from nas_core.decisions import Decision, Integer, Real, Value
 from nas_core.errors import InvalidArchitecture, InvalidSpace
+from nas_core.nested import NestedGraph
 from nas_core.network import Network, Task
 from nas_core.space import Space
 from nas_spaces import hnag_network, parameter_text
 from nas_spaces.generator_parts import MERGING, OPERATIONS
 from nas_spaces.hnag_network import Options
-from nas_spaces.hnag_wirings import STAGES, Nested, Theta, draw, nested, shares, stage_of
+from nas_spaces.hnag_wirings import STAGES, Theta, draw, nested, shares, stage_of
 from nas_spaces.random_graphs import ring_parameters
 
 NAMED: Final[Mapping[str, tuple[int | float, ...]]] = MappingProxyType(
@@ -180,7 +181,7 @@ class HNAG(Space):
             ]
         )
 
-    def wirings(self, a: Architecture, seed: int = 0) -> Nested:
+    def wirings(self, a: Architecture, seed: int = 0) -> NestedGraph:
         """What a generator draws from a seed, as graphs of graphs."""
         theta = self.theta(a)
         return nested(draw(theta, seed), stage_of(theta.top[0], theta.stages))

@@ -17,7 +17,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
-from nas_core.graph import Graph
+from nas_core.nested import NestedGraph
 from nas_core.random import rng
 from nas_spaces.generator_parts import MERGING, OPERATIONS
 from nas_spaces.random_graphs import SINGLE, Wiring, erdos_renyi, watts_strogatz
@@ -71,17 +71,6 @@ class Drawn(NamedTuple):
     cells: tuple[Cell, ...]
 
 
-class Nested(NamedTuple):
-    """A graph whose nodes are graphs, for drawing; `merging` and `parts` follow the nodes, `parts` is () at the bottom.
-
-    Labels are "stage0" to "stage2" at the top, "block" in a cell and operations in a block.
-    """
-
-    graph: Graph
-    merging: tuple[str, ...]
-    parts: tuple[Nested, ...] = ()
-
-
 def draw(theta: Theta, seed: int) -> Drawn:
     """The network of a generator and a seed."""
     nodes, neighbours, rewiring = theta.top
@@ -102,13 +91,16 @@ def stage_of(nodes: int, ratios: Sequence[float]) -> tuple[int, ...]:
     return tuple([sum([node >= bound - 1e-9 for bound in bounds]) for node in range(nodes)])
 
 
-def nested(drawn: Drawn, stages: Sequence[int]) -> Nested:
-    """A drawn network as graphs of graphs, its cells labelled by their stages."""
+def nested(drawn: Drawn, stages: Sequence[int]) -> NestedGraph:
+    """A drawn network as graphs of graphs.
+
+    Labels are "stage0" to "stage2" at the top, "block" in a cell and operations in a block.
+    """
     cells = []
     for cell in drawn.cells:
-        blocks = [Nested(block.wiring.graph(block.operations), block.merging) for block in cell.blocks]
-        cells.append(Nested(cell.wiring.graph(["block"] * len(blocks)), cell.merging, tuple(blocks)))
-    return Nested(drawn.wiring.graph([f"stage{stage}" for stage in stages]), drawn.merging, tuple(cells))
+        blocks = [NestedGraph(block.wiring.graph(block.operations), block.merging) for block in cell.blocks]
+        cells.append(NestedGraph(cell.wiring.graph(["block"] * len(blocks)), cell.merging, tuple(blocks)))
+    return NestedGraph(drawn.wiring.graph([f"stage{stage}" for stage in stages]), drawn.merging, tuple(cells))
 
 
 def _cell(theta: Theta, seed: int, number: int) -> Cell:

@@ -54,6 +54,8 @@ class NASBench201(Space):
     vocabulary = OPERATIONS
     graph_labels = ("input", *OPERATIONS, "output")
     most_nodes = len(EDGES) + 2
+    graph_identities = ("skip_connect",)
+    graph_zeros = ("none",)
     twin_rules = twins.RULES
 
     def to_config(self) -> dict[str, Any]:

@@ -72,6 +72,14 @@ class ResNet(Space):
     name = "resnet"
     vocabulary = (SEPARATOR, REGULAR, DOUBLING, END)
     graph_labels = ("input", *_KINDS, *(SEPARATOR + kind for kind in _KINDS), "output")
+    label_words: Final = MappingProxyType(
+        {
+            REGULAR: "block",
+            DOUBLING: "channels × 2",
+            SEPARATOR + REGULAR: "size / 2",
+            SEPARATOR + DOUBLING: "size / 2, channels × 2",
+        }
+    )
 
     def __init__(self, *, most_blocks: int = 10, most_doublings: int = 3, block: str = "bottleneck") -> None:
         for option, value, least in (("most_blocks", most_blocks, 1), ("most_doublings", most_doublings, 0)):

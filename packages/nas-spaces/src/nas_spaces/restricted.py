@@ -104,6 +104,8 @@ class RestrictedSpace(Space):
             self._class = inner.standard if isinstance(inner, _HasStandard) else inner.graph_key
             self.graph_labels, self.most_nodes = inner.graph_labels, inner.most_nodes
             self.graphs, self.graph_key = inner.graphs, inner.graph_key
+            self.graph_identities: tuple[str, ...] = getattr(inner, "graph_identities", ())
+            self.graph_zeros: tuple[str, ...] = getattr(inner, "graph_zeros", ())
             self.from_graphs: _FromGraphs = lambda graphs: self._standing_for(inner.from_graphs(graphs))
         if isinstance(inner, HasTokens):
             self.vocabulary, self.tokens, self.legal_tokens = inner.vocabulary, inner.tokens, self._legal_tokens

@@ -22,6 +22,7 @@ from nas_core.architecture import Architecture
 from nas_core.decisions import Integer, Real
 from nas_core.errors import InvalidArchitecture
 from nas_core.graph import Graph
+from nas_core.nested import NestedGraph
 from nas_core.network import Network, Task
 from nas_core.space import Space
 from nas_spaces import parameter_text, rnag_network
@@ -81,10 +82,11 @@ class RNAG(Space):
         """Equal for generators that draw the same network from the same seed; see the module for the rule."""
         return json.dumps([ring_parameters(*graph) for graph in _graphs(a)])
 
-    def wirings(self, a: Architecture, seed: int = 0) -> tuple[Graph, ...]:
-        """What a generator draws from a seed: the graphs of the three stages, every node labelled "conv3x3"."""
+    def wirings(self, a: Architecture, seed: int = 0) -> NestedGraph:
+        """What a generator draws from a seed: a chain of the three stages, each a graph of nodes labelled "conv3x3"."""
         wirings = rnag_network.draw(_graphs(a), seed)
-        return tuple([wiring.graph(["conv3x3"] * len(wiring.sources)) for wiring in wirings])
+        parts = [NestedGraph(wiring.graph(["conv3x3"] * len(wiring.sources))) for wiring in wirings]
+        return NestedGraph(Graph(tuple(_GROUPS), ((0, 1), (1, 2))), parts=tuple(parts))
 
     def network(
         self,

@@ -153,6 +153,16 @@ class TwoInputSpace(Space):
         return two_input_cells.labels(self.operations)
 
     @property
+    def graph_identities(self) -> tuple[str, ...]:
+        """The identity, though in a reduction cell it halves the image where it reads an input."""
+        return (self.roles.identity,)
+
+    @property
+    def graph_zeros(self) -> tuple[str, ...]:
+        """The operation that gives zeros, where there is one."""
+        return () if self.roles.zero is None else (self.roles.zero,)
+
+    @property
     def most_nodes(self) -> int:
         """Nodes v of every graph: two inputs, two op-nodes for each node of the cell, output."""
         return two_input_cells.most_nodes(self.nodes)

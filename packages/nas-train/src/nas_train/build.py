@@ -281,8 +281,6 @@ def _line(graph: fx.Graph, node: Node, inputs: list[fx.Node]) -> fx.Node:
             return call(operator.mul, *inputs)
         case Complement():
             return call(operator.sub, 1.0, inputs[0])
-        case Complement():
-            return call(operator.sub, 1.0, inputs[0])
         case Concatenation():
             return call(torch.cat, inputs, 1)
         case Flatten():

@@ -2,10 +2,12 @@
 
     python -m nas_spaces.tables.convert KIND SOURCE OUT.npz
 
-`KINDS` names the readers; their modules tell what the sources must hold. Of those that read plain `.npz` arrays, `nb101`
-(`nas_spaces.tables.nasbench101`) reads the folder of `nb101_20k.npz`, `darts214` (`nas_spaces.tables.darts214`) that of
-`darts214_c10.npz`, and `nb201`, here, that of `nb201_c10.npz` and `nb201_latency.npz`: NAS-Bench-201's 15,625 rows in
-the benchmark's order. A table that is made is not to be published without the notices of its sources.
+`KINDS` names the readers; their modules tell what the sources must hold. Of those that read plain `.npz` arrays,
+`nb101` (`nas_spaces.tables.nasbench101`) reads the folder of `nb101_20k.npz`, `darts214`
+(`nas_spaces.tables.darts214`) that of `darts214_c10.npz`, and `nb201`, here, that of `nb201_c10.npz` and
+`nb201_latency.npz`: NAS-Bench-201's 15,625 rows in the benchmark's order. `nlp` (`nas_spaces.tables.nasbench_nlp`)
+reads the folder of `nasbench_nlp_wikitext2.json.gz`. A table that is made is not to be published without the notices
+of its sources.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from nas_spaces.tables.hwnasbench import DATASETS as HARDWARE_DATASETS
 from nas_spaces.tables.hwnasbench import hwnasbench
 from nas_spaces.tables.nasbench101 import nb101
 from nas_spaces.tables.nasbench101_tfrecord import nb101_tfrecord
+from nas_spaces.tables.nasbench_nlp import nlp
 from nas_spaces.tables.natsbench import DATASETS, natsbench
 from nas_spaces.tables.npz import Arrays, read_arrays
 from nas_spaces.tables.table import Table
@@ -95,6 +98,7 @@ KINDS: Final[Mapping[str, Callable[[Path], Table]]] = {
     "nb101-tfrecord": nb101_tfrecord,
     "nb201": nb201,
     "darts214": darts214,
+    "nlp": nlp,
     **{f"natsbench-{dataset.lower()}": partial(natsbench, dataset=dataset) for dataset in DATASETS},
     **{f"hwnasbench-{dataset.lower()}": partial(hwnasbench, dataset=dataset) for dataset in HARDWARE_DATASETS},
 }

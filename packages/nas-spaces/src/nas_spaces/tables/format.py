@@ -28,6 +28,7 @@ MEMBERS: Final = ("architecture", "decisions")
 FAILED: Final = "failed"
 
 _MOST_CHOICES = 1 << 31
+_BLOCK = 1 << 15  # rows that are checked at a time
 
 
 def parsed_meta(array: NDArray[Any] | None) -> Mapping[str, Any]:
@@ -178,7 +179,7 @@ def parsed_members(texts: NDArray[Any], space: Space) -> list[Architecture]:
     return found
 
 
-def checked_numbers(numbers: NDArray[Any], space: Space) -> NDArray[np.int32]:
+def checked_numbers(numbers: NDArray[Any], space: Space) -> NDArray[Any]:
     """An array of choice numbers (n x d), -1 where inactive.
 
     Raises:
@@ -205,7 +206,7 @@ def checked_numbers(numbers: NDArray[Any], space: Space) -> NDArray[np.int32]:
                 expected=f"0 to {decision.size - 1}, or -1 where the decision is inactive",
             )
     _check_members(numbers, space)
-    return np.ascontiguousarray(numbers, dtype=np.int32)
+    return numbers.astype(np.int32) if numbers.itemsize > 4 else numbers
 
 
 def member(numbers: NDArray[Any], space: Space) -> Architecture:
@@ -217,8 +218,9 @@ def member(numbers: NDArray[Any], space: Space) -> Architecture:
 def _check_members(numbers: NDArray[Any], space: Space) -> None:
     free = type(space).active is Space.active and type(space).project is Space.project  # all choices combine
     rows = np.flatnonzero((numbers < 0).any(axis=1)) if free else np.arange(len(numbers))
-    if hasattr(space, "legal_rows"):  # a space that knows them all at once
-        rows = np.flatnonzero(~space.legal_rows(numbers))
+    if hasattr(space, "legal_rows"):  # a space that knows many at once
+        blocks = [~space.legal_rows(numbers[at : at + _BLOCK]) for at in range(0, len(numbers), _BLOCK)]
+        rows = np.flatnonzero(np.concatenate([np.empty(0, dtype=np.bool_), *blocks]))
     for row in rows.tolist():
         try:
             space.canonical(member(numbers[row], space).values)

@@ -1,7 +1,7 @@
 """HW-NAS-Bench: what the cells of NAS-Bench-201 cost on six devices.
 
-Li, Yu, Fu, Zhang, Zhao, You, Yu, Wang, Lin 2021, "HW-NAS-Bench". The public file `HW-NAS-Bench-v1_0.pickle` is, as far as
-it is read,
+Li, Yu, Fu, Zhang, Zhao, You, Yu, Wang, Lin 2021, "HW-NAS-Bench". The public file `HW-NAS-Bench-v1_0.pickle` is, as
+far as it is read,
 
     {"nasbench201": {dataset: {"config": [{"arch_str": text, …}, …], "<device>_latency": [ms, …], "<device>_energy":
      [mJ, …], "eyeriss_arithmetic_intensity": [operations a byte, …]}}}
@@ -117,7 +117,7 @@ def _decisions(configurations: list[Any]) -> NDArray[np.int8]:
 
 
 def _metric(name: Any) -> str:
-    """ "pixel3_latency" is our "latency_pixel3"."""
+    """Our name of a list: latency_pixel3 for pixel3_latency."""
     if type(name) is str:
         for kind in _UNITS:
             device = name.removesuffix(f"_{kind}")

@@ -155,7 +155,7 @@ def _results(evaluation: Any) -> tuple[float, ...]:
     found = dict(_fields(evaluation)) if type(evaluation) is bytes else {}
     if any(type(found.get(number)) is not float for number in _RESULTS):
         raise InvalidTable("an evaluation without time or accuracy")
-    return tuple([found[number] for number in _RESULTS])
+    return tuple([found[number] for number in _RESULTS])  # type: ignore[misc]
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | float | bytes]]:

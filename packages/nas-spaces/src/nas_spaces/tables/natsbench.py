@@ -11,11 +11,12 @@ A `.pbz2` file is one pickle, packed by bzip2. `meta` is {"meta_archs": [text of
 {"meta_archs": …, "arch2infos": {index: cell}, "evaluated_indexes": …}. A cell is {schedule: results}, where a schedule
 is "12" or "200", the number of epochs ("less" and "full" in the `.pth` file), and results are
 
-    {"arch_index": …, "arch_str": its text, "dataset_seed": {dataset: [seeds]}, "all_results": {(dataset, seed): training}}
+    {"arch_index": …, "arch_str": its text, "dataset_seed": {dataset: [seeds]},
+     "all_results": {(dataset, seed): training}}
 
 A training is {"epochs": …, "params": millions, "flop": millions, "train_acc1es": {epoch: %}, "train_times": {epoch: s}
-or None, "eval_acc1es": {"set@epoch": %}, …} with epochs from 0. The datasets are "cifar10-valid" (trained on half of the
-training images), "cifar10" (on all of them), "cifar100" and "ImageNet16-120"; the sets "x-valid", "x-test" and
+or None, "eval_acc1es": {"set@epoch": %}, …} with epochs from 0. The datasets are "cifar10-valid" (trained on half of
+the training images), "cifar10" (on all of them), "cifar100" and "ImageNet16-120"; the sets "x-valid", "x-test" and
 "ori-test", which is the test set of CIFAR-10, and validation and test together elsewhere.
 
 The folder is read cell by cell. One file for all is taken into memory whole, curves of every epoch and all.

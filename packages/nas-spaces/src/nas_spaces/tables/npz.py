@@ -2,7 +2,8 @@
 
 Only plain arrays of numbers, truth values and texts are read, never pickles. Before anything is read its size is
 checked against what the header declares and against what its compressed bytes can hold, so that a damaged or hostile
-file costs no more memory than an honest one of its size.
+file costs no more memory than an honest one of its size. Large arrays that are not compressed are mapped from the file
+and take no memory of their own.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from math import prod
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, BinaryIO, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,8 @@ MOST_BYTES: Final = 1 << 32
 """Largest size of a file's arrays together."""
 
 _MOST_ARRAYS = 1000
+_MAPPED = 1 << 20  # bytes of an uncompressed array from which it is mapped
+_LOCAL = struct.Struct("<4s22xHH")  # what stands before a member: signature, lengths of its name and of what follows
 _MOST_AXES = 4  # tables have two; published arrays that are converted have more
 _LONGEST_HEADER = 1 << 14
 _MOST_DEFLATED = 1032  # deflate makes at most this many bytes of one
@@ -51,7 +55,7 @@ def read_arrays(path: Path) -> Arrays:
     """
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            return _read_all(archive, os.fstat(file.fileno()).st_size)
+            return _read_all(archive, file, os.fstat(file.fileno()).st_size)
     except FileNotFoundError:
         raise InvalidTable("there is no such table file", value=str(path)) from None
     except (IsADirectoryError, PermissionError) as error:
@@ -93,7 +97,7 @@ def _write_all(file: Any, arrays: Mapping[str, NDArray[Any]]) -> None:
                 np.lib.format.write_array(stream, np.asarray(array), allow_pickle=False)
 
 
-def _read_all(archive: zipfile.ZipFile, file_size: int) -> Arrays:
+def _read_all(archive: zipfile.ZipFile, file: BinaryIO, file_size: int) -> Arrays:
     members = archive.infolist()
     if len(members) > _MOST_ARRAYS or sum(member.compress_size for member in members) > file_size:
         raise InvalidTable("a damaged list of arrays", value=len(members))
@@ -107,11 +111,11 @@ def _read_all(archive: zipfile.ZipFile, file_size: int) -> Arrays:
             raise InvalidTable("a file that is no array", value=member.filename, expected="names that end in .npy")
         if name in arrays:
             raise InvalidTable(f"the array {name!r} is there twice")
-        arrays[name] = _read_one(archive, member, name)
+        arrays[name] = _read_one(archive, file, member, name)
     return arrays
 
 
-def _read_one(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> NDArray[Any]:
+def _read_one(archive: zipfile.ZipFile, file: BinaryIO, member: zipfile.ZipInfo, name: str) -> NDArray[Any]:
     possible = member.compress_size * (1 if member.compress_type == zipfile.ZIP_STORED else _MOST_DEFLATED)
     if member.compress_type not in _COMPRESSIONS or member.flag_bits & 1 or member.file_size > possible:
         raise InvalidTable(f"the array {name!r} is packed in a way that cannot be read")
@@ -122,13 +126,26 @@ def _read_one(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> N
             raise InvalidTable(
                 f"the array {name!r} has a wrong size", value=member.file_size, expected=f"{header_size + size} bytes"
             )
-        data = stream.read()  # to the end, where the checksum is compared
+        mapped = member.compress_type == zipfile.ZIP_STORED and size >= _MAPPED
+        # both to the end: a checksum is compared there
+        data = _mapped(file, member, name)[header_size:] if mapped else stream.read()
     if len(data) != size:
         raise InvalidTable(f"the array {name!r} is cut off")
     array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
     if dtype.kind == "U":
         _check_text(data, dtype, name)
     return array if dtype.isnative else _native(array)
+
+
+def _mapped(file: BinaryIO, member: zipfile.ZipInfo, name: str) -> memoryview:
+    """The bytes of an uncompressed member, mapped; they are read once here, for the checksum."""
+    data = memoryview(mmap(file.fileno(), 0, access=ACCESS_READ))
+    signature, name_length, extra_length = _LOCAL.unpack_from(data, member.header_offset)
+    start = member.header_offset + _LOCAL.size + name_length + extra_length
+    found = data[start : start + member.file_size]
+    if signature != b"PK\x03\x04" or len(found) != member.file_size or zlib.crc32(found) != member.CRC:
+        raise InvalidTable(f"the array {name!r} is damaged")
+    return found
 
 
 def _header(stream: Any, name: str) -> tuple[np.dtype[Any], tuple[int, ...], bool, int]:
@@ -152,7 +169,7 @@ def _header(stream: Any, name: str) -> tuple[np.dtype[Any], tuple[int, ...], boo
     return np.dtype(kind), shape, match["fortran"] == b"True", len(start) + len(size_bytes) + length
 
 
-def _check_text(data: bytes, dtype: np.dtype[Any], name: str) -> None:
+def _check_text(data: bytes | memoryview, dtype: np.dtype[Any], name: str) -> None:
     """Raise for code points that are no characters: numpy would fail on them later."""
     points = np.frombuffer(data, dtype.str[0].replace("|", "=") + "u4")
     surrogate = (points >= _SURROGATES[0]) & (points <= _SURROGATES[1])

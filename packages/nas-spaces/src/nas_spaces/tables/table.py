@@ -20,8 +20,7 @@ A metric has one column for all fidelities or one for each. Rows of one architec
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias, final
@@ -30,7 +29,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas_core.architecture import Architecture
-from nas_core.decisions import Categorical, Decision
 from nas_core.errors import InvalidArchitecture, InvalidOption, InvalidTable
 from nas_core.space import Space
 from nas_spaces.tables.format import (
@@ -45,11 +43,10 @@ from nas_spaces.tables.format import (
     parsed_meta,
     space_of,
 )
+from nas_spaces.tables.index import ABSENT, Index, IntArray, NumberIndex, TextIndex
 from nas_spaces.tables.npz import read_arrays, write_arrays
 
 FloatArray: TypeAlias = NDArray[np.float64]
-
-_Locate: TypeAlias = Callable[[Architecture], Hashable]
 
 
 @final
@@ -68,7 +65,7 @@ class Table:
         self.meta: Mapping[str, Any] = MappingProxyType(checked_meta(meta))
         self.space: Space = space_of(self.meta["space"])
         self._arrays = {name: _frozen(array) for name, array in arrays.items()}
-        self._locate, self._index = self._indexed()
+        self._index = self._indexed()
         self._metrics, self._masks = metric_names(self._arrays, len(self))
         check_values(self._arrays, self._metrics, self._masks)
         check_objective(self.meta["objective"], self._metrics)
@@ -98,6 +95,11 @@ class Table:
     def __len__(self) -> int:
         """Number of rows n."""
         return len(self._rows)
+
+    @property
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """The arrays of the file but for `meta`, as it has them; read-only."""
+        return MappingProxyType(self._arrays)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -148,7 +150,8 @@ class Table:
         """The rows of an architecture, one a replicate; () where it is not in the table."""
         if architecture.space != self.space.name:
             return ()
-        return tuple(self._index.get(self._locate(architecture), ()))
+        group, starts = self._index.group(architecture), self._index.starts
+        return () if group == ABSENT else tuple(self._index.order[starts[group] : starts[group + 1]].tolist())
 
     def row(self, architecture: Architecture, replicate: int = 0) -> int:
         """The row of one replicate of an architecture.
@@ -159,7 +162,7 @@ class Table:
         """
         rows = self.rows(architecture)
         if not rows:
-            raise InvalidArchitecture(f"not in the table {self.meta['name']!r}", value=tuple(architecture))
+            raise self._absent(tuple(architecture))
         if not 0 <= replicate < len(rows):
             raise InvalidOption(
                 f"the table {self.meta['name']!r} has no such replicate of {self.space.text(architecture)}",
@@ -170,15 +173,15 @@ class Table:
 
     def lookup(
         self,
-        architectures: Sequence[Architecture],
+        architectures: Sequence[Architecture] | NDArray[np.integer[Any]],
         metric: str,
         fidelity: float | None = None,
         replicate: int | None = None,
     ) -> FloatArray:
-        """A metric of n architectures (n).
+        """A metric of n architectures (n); quickest where members and table are both choice numbers.
 
         Args:
-            architectures: members that are in the table.
+            architectures: members that are in the table, or their choice numbers (n x d), -1 where inactive.
             metric: see `column`.
             fidelity: see `column`.
             replicate: which one, from 0; None for the mean of those that did not fail.
@@ -190,16 +193,22 @@ class Table:
             InvalidArchitecture: one is not in the table.
             InvalidOption: there is no such metric, fidelity or replicate.
         """
-        column = self.column(metric, fidelity)
-        if replicate is not None or len(self._index) == len(self):
-            return np.array([column[self.row(a, replicate or 0)] for a in architectures], dtype=np.float64)
-        result = np.full(len(architectures), np.nan)
-        for i, architecture in enumerate(architectures):
-            self.row(architecture)
-            values = column[list(self.rows(architecture))]
-            if not np.isnan(values).all():
-                result[i] = np.nanmean(values)
-        return result
+        column, groups = self.column(metric, fidelity), self._groups(architectures)
+        order, starts = self._index.order, self._index.starts
+        if replicate is not None:
+            rows = starts[groups] + replicate
+            wrong = (rows >= starts[groups + 1]) | (replicate < 0)
+            if wrong.any():  # says which
+                self.row(self.architecture(int(order[starts[groups[int(wrong.argmax())]]])), replicate)
+            return column[order[rows]]
+        if len(starts) - 1 == len(self):
+            return column[order[starts[groups]]]
+        measured = ~np.isnan(column[order])
+        counts = np.add.reduceat(measured.astype(np.int64), starts[:-1])
+        sums = np.add.reduceat(np.where(measured, column[order], 0.0), starts[:-1])
+        means = np.full(len(counts), np.nan)
+        np.divide(sums, counts, out=means, where=counts > 0)
+        return means[groups]
 
     def architecture(self, row: int) -> Architecture:
         """The member of a row."""
@@ -208,32 +217,49 @@ class Table:
 
     def architectures(self) -> list[Architecture]:
         """The members that are in the table, each once, in the order of their first rows."""
-        return [self.architecture(rows[0]) for rows in self._index.values()]
+        return [self.architecture(row) for row in np.sort(self._index.order[self._index.starts[:-1]]).tolist()]
 
     @property
     def _rows(self) -> NDArray[Any]:
         return self._arrays["decisions" if "decisions" in self._arrays else "architecture"]
 
-    def _indexed(self) -> tuple[_Locate, dict[Hashable, list[int]]]:
-        """How a member is found, and the rows of each."""
+    def _indexed(self) -> Index:
         given = [name for name in MEMBERS if name in self._arrays]
         if len(given) != 1:
             raise InvalidTable(
                 "a table needs to say its architectures", value=given, expected="either of " + " and ".join(MEMBERS)
             )
-        keys: Sequence[Hashable]
         if given == ["architecture"]:
-            locate: _Locate = _itself
-            keys = parsed_members(self._rows, self.space)
+            members = parsed_members(self._rows, self.space)
         else:
-            locate = _packer(self.space)
-            keys = [row.tobytes() for row in checked_numbers(self._rows, self.space)]
-        index: dict[Hashable, list[int]] = {}
-        for row, key in enumerate(keys):
-            index.setdefault(key, []).append(row)
-        if not index:
+            numbers = checked_numbers(self._rows, self.space)
+        if not len(self._rows):
             raise InvalidTable("a table without rows")
-        return locate, index
+        return TextIndex(members) if given == ["architecture"] else NumberIndex(numbers, self.space)
+
+    def _groups(self, architectures: Sequence[Architecture] | NDArray[np.integer[Any]]) -> IntArray:
+        """The groups of members (n), which are all in the table."""
+        if isinstance(architectures, np.ndarray):
+            d = len(self.space.decisions)
+            if architectures.dtype.kind not in "iu" or architectures.ndim != 2 or architectures.shape[1] != d:
+                raise InvalidOption("not the choice numbers of architectures", expected=f"whole numbers (n, {d})")
+            if isinstance(self._index, NumberIndex):
+                groups = self._index.groups_of_numbers(architectures)
+                if (groups == ABSENT).any():
+                    row = int((groups == ABSENT).argmax())
+                    raise self._absent(architectures[row].tolist())
+                return groups
+            architectures = [member(row, self.space) for row in architectures]
+        for a in architectures:
+            if a.space != self.space.name:
+                raise self._absent(tuple(a))
+        groups = self._index.groups(architectures)
+        if (groups == ABSENT).any():
+            raise self._absent(tuple(architectures[int((groups == ABSENT).argmax())]))
+        return groups
+
+    def _absent(self, value: Any) -> InvalidArchitecture:
+        return InvalidArchitecture(f"not in the table {self.meta['name']!r}", value=value)
 
     def _known(self, metric: str) -> str:
         if metric not in self._metrics:
@@ -268,25 +294,3 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
         array = array.copy()
         array.flags.writeable = False
     return array
-
-
-def _itself(architecture: Architecture) -> Architecture:
-    return architecture
-
-
-def _packer(space: Space) -> _Locate:
-    """What turns a member into its choice numbers as they lie in memory."""
-    packed = struct.Struct(f"={len(space.decisions)}i")
-    numbers = [_numbering(decision) for decision in space.decisions]
-
-    def locate(architecture: Architecture) -> bytes:
-        pairs = zip(numbers, architecture.values, strict=True)
-        return packed.pack(*[-1 if value is None else number(value) for number, value in pairs])
-
-    return locate
-
-
-def _numbering(decision: Decision) -> Callable[[Any], int]:
-    if isinstance(decision, Categorical):
-        return {choice: number for number, choice in enumerate(decision.choices)}.__getitem__
-    return range(int(decision.low), int(decision.high) + 1).index
