@@ -26,12 +26,13 @@ SERVED = {
     ("nas-core", "testing"): ("nas_core.testing",),
     ("nas-surrogates", "xgboost"): ("nas_surrogates.trees",),
     ("nas-train", "digits"): ("nas_train.data",),
-    ("nas-search", "surrogates"): (),
-    ("nas-search", "spaces"): ("nas_search.cli.table_space",),
+    ("nas-search", "surrogates"): ("nas_search.optimizers.bo",),
+    ("nas-search", "spaces"): ("nas_search.cli.table", "nas_search.cli.table_space", "nas_search.compare.problem"),
     ("nas-search", "train"): ("nas_search.cli.train",),
     ("nas-search", "ray"): ("nas_search.executors.ray",),
     ("nas-search", "postgres"): ("nas_search.store",),
-    ("nas-search", "report"): ("nas_search.report",),
+    ("nas-search", "report"): ("nas_search.report", "nas_search.compare.picture"),
+    ("nas-search", "peers"): ("nas_search.compare.peers",),
     ("nas-search", "all"): (),
 }
 

@@ -411,6 +411,12 @@ def test_report_and_drawings(nas: Nas) -> None:
     assert nas("draw", "run", "--out", "a.svg").out == "a.svg\n"
     assert nas("draw", "run", "--trial", "2", "--out", "b.png").code == 0
     assert nas("draw", "toy", text, "--out", "c.svg", "--json").json == {"file": "c.svg"}
+    sampled = nas("draw", "toy", "--sample", "--seed", "3", "--out", "d.svg", "--json").json
+    assert sampled["file"] == "d.svg"
+    assert nas("draw", "toy", sampled["architecture"], "--out", "e.svg").out == "e.svg\n"
+    assert Path("d.svg").read_bytes() == Path("e.svg").read_bytes()
+    assert nas("draw", "toy", "--sample", "--seed", "3", "--out", "d.svg").out == f"{sampled['architecture']}\nd.svg\n"
+    assert len({nas("draw", "toy", "--sample", "--seed", str(seed)).out for seed in range(5)}) > 1  # same: 80 ** -4
     cell = re.compile("<!-- (conv3|conv1|pool|skip|add|relu|tanh|input|output) -->")
     assert cell.findall(Path("a.svg").read_text()) == cell.findall(Path("c.svg").read_text()) != []
     assert Path("b.png").read_bytes().startswith(b"\x89PNG")
@@ -748,6 +754,10 @@ def test_a_second_driver(nas: Nas) -> None:
         (["draw", "run", "--trial", "99"], "99.*--trial.*0 to 4"),
         (["draw", "run", "--out", "cell.gif"], "cell.gif"),
         (["draw", "tooy", "text"], "'tooy'"),
+        (["draw", "toy"], "'toy'.*--sample"),
+        (["draw", "run", "--seed", "1"], "--seed.*1"),
+        (["draw", "toy", "text", "--sample"], "--sample.*'text'"),
+        (["draw", "toy", "--sample", "--trial", "1"], "--trial.*1"),
         (["draw", "toy", '{"left":"conv7"}'], "conv7.*conv3"),
         (["draw", "toy", "text"], "not an architecture's text: 'text'"),
         (["draw", "continuous_toy", '{"left":"conv3","right":"conv3","depth":0,"rate":0.1}'], "continuous_toy.*graph"),

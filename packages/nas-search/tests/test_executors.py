@@ -213,7 +213,7 @@ def test_names_of_executors() -> None:
     assert make_executor("processes:3").slots == 3
     assert make_executor("processes").slots == cores() >= 1
     for name in ("", "process", "processes:", "processes:0", "processes:-1", "processes:two", "serial:2"):
-        with pytest.raises(InvalidOption, match="expected serial, processes or processes:NUMBER"):
+        with pytest.raises(InvalidOption, match="expected serial, processes, processes:NUMBER, simulated"):
             make_executor(name)
 
 

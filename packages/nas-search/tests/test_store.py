@@ -250,6 +250,31 @@ class TestBadInput:
         with pytest.raises(StoreError, match="the file is damaged"):
             SqlStore.open(path)
 
+    @pytest.mark.parametrize("column", ["decisions", "info"])
+    def test_text_that_is_no_json(self, store: SqlStore, path: Path, column: str) -> None:
+        store.begin([proposal()], (0, 0), None)
+        edit(path, f"UPDATE trials SET {column} = '[1, '")
+        with pytest.raises(StoreError, match="the file is damaged"):
+            store.trials()
+
+    def test_a_store_without_its_study(self, store: SqlStore, path: Path) -> None:
+        store.close()
+        edit(path, "DELETE FROM study")
+        with pytest.raises(StoreError, match="not the store of a study"):
+            SqlStore.open(path)
+
+    def test_what_a_killed_creation_left_is_swept_away(self, store: SqlStore, path: Path) -> None:
+        """A log that belongs to the half-written file must not be applied to the new one."""
+        with SqlStore.open(path) as other:
+            other.begin([proposal()], (0, 0), None)
+            for end in ("", "-wal", "-shm"):
+                left = path.with_name(f".second.db.new{end}")
+                left.write_bytes(path.with_name(f"study.db{end}").read_bytes())
+        with SqlStore.create(path.with_name("second.db"), {"seed": 1}) as second:
+            assert second.spec == {"seed": 1}
+            assert second.trials() == []
+        assert [name for name in os.listdir(path.parent) if name.startswith(".")] == []
+
     @pytest.mark.parametrize("read_only", [False, True])
     def test_a_newer_schema(self, store: SqlStore, path: Path, read_only: bool) -> None:
         store.close()
@@ -346,6 +371,14 @@ class TestMigration:
     def test_readers_leave_an_older_store_alone(self, old: Path, newer: None) -> None:
         with pytest.raises(StoreError, match=r"older nas-search .*Resume the study once"):
             SqlStore.open(old, read_only=True)
+        assert look(old, "SELECT schema_version FROM study") == [(1,)]
+
+    def test_a_store_that_is_driven_is_not_changed(self, old: Path, newer: None) -> None:
+        here = Driver.here()
+        values = ("other", here.host, here.pid, here.started, here.heartbeat)
+        edit(old, "INSERT INTO lease VALUES (1, ?, ?, ?, ?, ?)", *values)
+        with pytest.raises(StoreError, match="another process drives this study"):
+            SqlStore.open(old)
         assert look(old, "SELECT schema_version FROM study") == [(1,)]
 
     def test_a_migration_that_fails_changes_nothing(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from nas_core.architecture import Architecture
@@ -25,15 +26,21 @@ def check_metric_name(name: object) -> str:
     Raises:
         InvalidMeasurement: it is not such a name.
     """
+    if isinstance(name, str) and _is_metric_name(name):
+        return name
     if not isinstance(name, str) or not _METRIC.fullmatch(name):
         raise InvalidMeasurement(
             "not a metric's name", value=name, expected="lower-case words joined by '_', such as val_accuracy or params"
         )
-    if name.split("@")[0] in _AMBIGUOUS:
-        raise InvalidMeasurement(
-            "a metric's name must say its split", value=name, expected=f"train_{name}, val_{name} or test_{name}"
-        )
-    return name
+    raise InvalidMeasurement(
+        "a metric's name must say its split", value=name, expected=f"train_{name}, val_{name} or test_{name}"
+    )
+
+
+@lru_cache(maxsize=4096)
+def _is_metric_name(name: str) -> bool:
+    """Remembered, since every measurement brings the same names again."""
+    return _METRIC.fullmatch(name) is not None and name.split("@")[0] not in _AMBIGUOUS
 
 
 class Status(StrEnum):

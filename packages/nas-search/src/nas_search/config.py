@@ -45,7 +45,7 @@ class StudyConfig:
         constraints: "METRIC<=NUMBER" or "METRIC>=NUMBER".
         trials: how many are to be finished, failed ones included.
         seed: names all random number streams.
-        executor: "serial", "processes" or "processes:NUMBER".
+        executor: "serial", "processes", "processes:NUMBER", "simulated" or "simulated:NUMBER".
         threads: CPU threads of one evaluation; None leaves the libraries' choice, or divides the cores among workers.
         failure_limit: the study stops when a greater share of at least 10 finished trials has failed.
         seconds: nothing new is proposed once the finished trials have cost that many device-seconds together.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -21,6 +21,7 @@ from nas_core.trial import Failure, Measurement, Proposal, Trial
 from nas_search.config import StudyConfig
 from nas_search.events import Event, StudyStopped, TrialFinished, TrialStarted
 from nas_search.executors import cores
+from nas_search.executors.simulated import FINISHED_AT, SimulatedExecutor
 from nas_search.store import SqlStore
 from nas_search.summary import BestSoFar
 
@@ -201,7 +202,10 @@ class Loop:
             raise self._too_many_failures()
 
     def _commit(self, outcome: Outcome) -> Trial:
-        trial = self._store.finish(outcome.number, outcome.attempt, self._complete(outcome.result))
+        result = self._complete(outcome.result)
+        if isinstance(self._executor, SimulatedExecutor) and isinstance(result, Measurement):
+            result = replace(result, details={**result.details, FINISHED_AT: self._executor.clock})
+        trial = self._store.finish(outcome.number, outcome.attempt, result)
         if trial.result is not None:
             self._history.finish(trial.number, trial.result)
         self._submitted.discard(trial.number)

@@ -23,6 +23,7 @@ from nas_search.components import completed, make_objectives, make_optimizer, ma
 from nas_search.config import StudyConfig
 from nas_search.events import Event
 from nas_search.executors import make_executor
+from nas_search.executors.simulated import simulated_seconds
 from nas_search.loop import Loop, Rules, history_of
 from nas_search.provenance import machine, versions
 from nas_search.store import SqlStore
@@ -159,7 +160,7 @@ class Study:
             self.store,
             self.objectives,
             optimizer,
-            make_executor(self.config.executor),
+            make_executor(self.config.executor, simulated_seconds(self.trials()) or 0.0),
             self.directory / ARTEFACTS,
             rules,
             on_event,

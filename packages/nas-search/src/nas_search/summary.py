@@ -13,6 +13,7 @@ from nas_core.history import History
 from nas_core.objective import Objectives
 from nas_core.space import HasTwins, Space
 from nas_core.trial import Failure, Status, Trial
+from nas_search.executors.simulated import simulated_seconds
 from nas_search.store import Driver
 
 
@@ -33,6 +34,7 @@ class Summary:
         architectures: different architectures among the finished trials.
         repeats: finished trials of an architecture that had been proposed before (another fidelity or draw included).
         twins: different architectures that are a twin of an earlier one; None where the space has no rules for twins.
+        simulated_seconds: the simulated time that all runs took together; None where nothing was simulated.
     """
 
     reason: str
@@ -46,6 +48,7 @@ class Summary:
     architectures: int
     repeats: int
     twins: int | None
+    simulated_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ def summarise(
         architectures=len(different),
         repeats=len(finished) - len(different),
         twins=len(different) - len(set(map(space.twin_key, different))) if isinstance(space, HasTwins) else None,
+        simulated_seconds=simulated_seconds(finished),
     )
 
 

@@ -15,6 +15,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 
+tables = typer.Typer(help="Make, check and describe table files.", rich_markup_mode=None)
+app.add_typer(tables, name="table")
+
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of the run.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")]
@@ -69,7 +72,8 @@ def search(
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all random numbers. [default: 0]")] = None,
     executor: Annotated[
-        str | None, typer.Option(metavar="serial|processes[:N]", help="Where trials run. [default: serial]")
+        str | None,
+        typer.Option(metavar="serial|processes[:N]|simulated[:N]", help="Where trials run. [default: serial]"),
     ] = None,
     threads: Annotated[int | None, typer.Option(metavar="N", help="CPU threads of one evaluation.")] = None,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs of training.")] = None,
@@ -154,15 +158,23 @@ def draw(
     architecture: Annotated[
         str | None, typer.Argument(metavar="[ARCHITECTURE]", help="The architecture's text, after a space.")
     ] = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="A random member of the space; its text is printed.")
+    ] = False,
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Which random member, and which network a generator draws. [default: 0]"),
+    ] = None,
     trial: Annotated[int | None, typer.Option(metavar="N", min=0, help="Trial of the run. [default: the best]")] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Picture to write: .png, .svg or .pdf.")] = Path("cell.png"),
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Draw the graphs of an architecture."""
+    from nas_search.cli.draw import Wanted
     from nas_search.cli.draw import draw as run
 
-    run(source, architecture, trial, out, json)
+    run(source, Wanted(architecture, sample, seed, trial), out, json)
 
 
 @app.command()
@@ -188,6 +200,52 @@ def train(
     run(directory, trial, FinalOptions(data=data, recipe=recipe, epochs=epochs, network=network), out, json)
 
 
+@app.command()
+def compare(
+    table: Annotated[list[Path], typer.Option(metavar="FILE", help="Table to search; may be given again.")],
+    optimizer: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME[:KEY=VALUE,…]",
+            help="Optimizer, or one of the peers optuna_tpe, optuna_gp, pymoo_nsga2; may be given again.",
+        ),
+    ],
+    budget: Annotated[int, typer.Option(metavar="N", help="Labels of one run.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the comparison; one that was begun goes on.")],
+    seeds: Annotated[int, typer.Option(metavar="S", help="Runs of each optimizer on each table.")] = 20,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC|max:METRIC|min:METRIC",
+            help="What to optimise; may be given again. [default: what the tables say]",
+        ),
+    ] = None,
+    constraint: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METRIC<=NUMBER|METRIC>=NUMBER", help="A bound to keep; may be given again."),
+    ] = None,
+    at: Annotated[
+        list[int] | None, typer.Option(metavar="N", help="Labels at which to read the curves; may be given again.")
+    ] = None,
+    top: Annotated[
+        list[float] | None,
+        typer.Option(metavar="SHARE", help="Count labels to this best share of a table. [default: 0.001 and 0.01]"),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", help="Processes. [default: one a core]")] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Compare optimizers on tables; every label counts."""
+    from nas_search.cli.compare import CompareOptions
+    from nas_search.cli.compare import compare as run
+
+    options = CompareOptions(
+        tables=table, optimizers=optimizer, budget=budget, seeds=seeds, objectives=objective or (),
+        constraints=constraint or (), at=at or (), top=top or (), workers=workers,
+    )  # fmt: skip
+    run(options, out, json)
+
+
 @app.command("list")
 def list_components(
     kind: Annotated[
@@ -200,3 +258,53 @@ def list_components(
     from nas_search.cli.components import list_components as run
 
     run(kind, json)
+
+
+TableFile = Annotated[Path, typer.Argument(metavar="FILE", help="A table file.", show_default=False)]
+
+
+@tables.command("info")
+def table_info(file: TableFile, json: Json = False, debug: Debug = False) -> None:
+    """Say what a table holds."""
+    from nas_search.cli.table import info as run
+
+    run(file, json)
+
+
+@tables.command("check")
+def table_check(file: TableFile, json: Json = False, debug: Debug = False) -> None:
+    """Check all of a table; exit code 2 and the first errors where there are any."""
+    from nas_search.cli.table import check as run
+
+    run(file, json)
+
+
+@tables.command("convert")
+def table_convert(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="What SOURCE is; a wrong name lists them.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="File or folder of published results.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.npz", help="The table to write.")],
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Make a table of published results."""
+    from nas_search.cli.table import convert as run
+
+    run(kind, source, out, json)
+
+
+@tables.command("join")
+def table_join(
+    first: Annotated[Path, typer.Argument(metavar="A", help="The table whose rows are kept.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="The table whose metrics are added by architecture.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.npz", help="The table to write.")],
+    rename: Annotated[
+        list[str] | None, typer.Option(metavar="METRIC=NAME", help="Another name for a metric of B.")
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Add the metrics of one table to another."""
+    from nas_search.cli.table import join as run
+
+    run(first, second, out, rename or [], json)

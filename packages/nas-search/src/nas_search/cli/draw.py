@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from nas_core.errors import InvalidOption
+from nas_core.random import rng
 from nas_core.registry import from_config
-from nas_core.space import Space
+from nas_core.space import HasWirings, Space
 from nas_core.trial import Trial
 from nas_search.cli.final import read_final
 from nas_search.cli.inspect import best_trials
@@ -40,20 +42,38 @@ def report(directory: Path, json: bool) -> None:
         print("\n".join(map(str, files)))
 
 
-def draw(source: str, architecture: str | None, trial: int | None, out: Path, json: bool) -> None:
+@dataclass(frozen=True)
+class Wanted:
+    """What to draw; None where an option was not given.
+
+    Args:
+        architecture: the text of a member.
+        sample: a random member.
+        seed: which member is sampled, and which network a generator draws.
+        trial: the number of a trial.
+    """
+
+    architecture: str | None = None
+    sample: bool = False
+    seed: int | None = None
+    trial: int | None = None
+
+
+def draw(source: str, wanted: Wanted, out: Path, json: bool) -> None:
     """Draw an architecture of a space, or of a run directory.
 
     Raises:
-        NasError: there is no such space, run, trial or architecture, or it has no graphs.
+        NasError: there is no such space, run, trial or architecture, it has no graphs, or options do not go together.
     """
-    if architecture is None:
-        _draw_trial(Path(source), trial, out)
+    sampled = None
+    if wanted.sample or wanted.architecture is not None:
+        sampled = _draw_member(source, wanted, out)
     else:
-        _draw_member(source, architecture, trial, out)
+        _draw_trial(Path(source), wanted, out)
     if json:
-        print_json({"file": str(out)})
+        print_json({"file": str(out)} | ({} if sampled is None else {"architecture": sampled}))
     else:
-        print(out)
+        print(out if sampled is None else f"{sampled}\n{out}")
 
 
 def chosen_trial(study: Study, number: int | None) -> Trial:
@@ -71,21 +91,33 @@ def chosen_trial(study: Study, number: int | None) -> Trial:
     return trials[number]
 
 
-def _draw_member(name: str, text: str, trial: int | None, out: Path) -> None:
-    if trial is not None:
-        raise InvalidOption("--trial names a trial of a run, and an architecture is given", value=trial)
+def _draw_member(name: str, wanted: Wanted, out: Path) -> str | None:
+    """Draw a member of a space; the text of a sampled one."""
+    if wanted.trial is not None:
+        raise InvalidOption("--trial names a trial of a run, and a member of a space is wanted", value=wanted.trial)
+    if wanted.sample and wanted.architecture is not None:
+        raise InvalidOption("--sample draws a random member, and one is given", value=wanted.architecture)
     space: Space = from_config("space", at_option("space", name))
-    save(draw_architectures(space, [space.parse(text)], [space.name]), out)
+    seed = wanted.seed or 0
+    if wanted.architecture is not None:
+        member = space.parse(wanted.architecture)
+    else:
+        [member] = space.sample(rng(seed, "nas", "draw"), 1)
+    title = f"{space.name}, seed {seed}" if isinstance(space, HasWirings) else space.name
+    save(draw_architectures(space, [member], [title], [seed]), out)
+    return space.text(member) if wanted.sample else None
 
 
-def _draw_trial(directory: Path, number: int | None, out: Path) -> None:
+def _draw_trial(directory: Path, wanted: Wanted, out: Path) -> None:
     if not directory.is_dir():
         raise InvalidOption(
             "no such run directory",
             value=str(directory),
-            expected="a run directory, or a space and the text of an architecture",
+            expected="a run directory, or a space and the text of an architecture or --sample",
         )
+    if wanted.seed is not None:
+        raise InvalidOption("--seed is for a member of a space; a run has its own", value=wanted.seed)
     with Study.open(directory, read_only=True) as study:
-        trial = chosen_trial(study, number)
+        trial = chosen_trial(study, wanted.trial)
         row = Row(None, trial, None, study.space.text(trial.architecture))
-        save(draw_trials(study.space, study.objectives, [row]), out)
+        save(draw_trials(study.space, study.objectives, [row], study.config.seed), out)

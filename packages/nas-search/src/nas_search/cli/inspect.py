@@ -8,7 +8,7 @@ from typing import Any
 
 from nas_core.errors import NasError
 from nas_search.cli.output import columns, print_json
-from nas_search.report.numbers import device_time, shown, shown_metrics
+from nas_search.report.numbers import device_time, duration, shown, shown_metrics
 from nas_search.report.table import Row, best_rows, ranked
 from nas_search.study import Study
 from nas_search.summary import summarise
@@ -77,6 +77,7 @@ def state(study: Study, name: str, wanted: int) -> dict[str, Any]:
         "repeats": found.repeats,
         "twins": found.twins,
         "device_seconds": found.device_seconds,
+        "simulated_seconds": found.simulated_seconds,
         **study.objectives.to_config(),
         "best": [plain(row) for row in rows],
     }
@@ -110,6 +111,8 @@ def print_state(found: Mapping[str, Any], json: bool) -> None:
     print(f"{found['directory']}: {found['state']}, {finished} of {trials['wanted']} trials{running}")
     twins = f", {found['twins']} of them twins of others" if found["twins"] else ""
     print(f"cost: {device_time(found['device_seconds'])} for {found['architectures']} different architectures{twins}")
+    if found["simulated_seconds"] is not None:
+        print(f"simulated time: {duration(found['simulated_seconds'])}")
     for reason, count in found["failures"].items():
         print(f"failed ({reason}): {count}")
     names = [text.partition(":")[2] for text in found["objectives"]]

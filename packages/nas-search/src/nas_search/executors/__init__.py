@@ -9,24 +9,33 @@ from nas_core.errors import InvalidOption
 from nas_core.executor import Executor
 
 
-def make_executor(name: str) -> Executor:
+def make_executor(name: str, clock: float = 0.0) -> Executor:
     """The executor of a name, not started.
 
     Args:
-        name: "serial" (in this process), "processes" (a worker process a core) or "processes:4".
+        name: "serial" (in this process), "processes" (a worker process a core), "processes:4", "simulated" (one worker
+            in simulated time) or "simulated:4".
+        clock: where simulated time begins, in seconds.
 
     Raises:
         InvalidOption: none of these.
     """
     from nas_search.executors.processes import ProcessExecutor
     from nas_search.executors.serial import SerialExecutor
+    from nas_search.executors.simulated import SimulatedExecutor
 
     if name == "serial":
         return SerialExecutor()
-    match = re.fullmatch(r"processes(?::([1-9][0-9]{0,3}))?", name)
+    match = re.fullmatch(r"(processes|simulated)(?::([1-9][0-9]{0,3}))?", name)
     if match is None:
-        raise InvalidOption("no executor has this name", value=name, expected="serial, processes or processes:NUMBER")
-    return ProcessExecutor(int(match[1]) if match[1] else cores())
+        raise InvalidOption(
+            "no executor has this name",
+            value=name,
+            expected="serial, processes, processes:NUMBER, simulated or simulated:NUMBER",
+        )
+    if match[1] == "simulated":
+        return SimulatedExecutor(int(match[2] or 1), clock)
+    return ProcessExecutor(int(match[2]) if match[2] else cores())
 
 
 def cores() -> int:

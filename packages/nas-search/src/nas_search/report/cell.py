@@ -1,18 +1,20 @@
 """Pictures of labelled graphs: one rounded box a node, its operation inside and told by its colour, edges that curve.
 
-What cannot reach the output is faded: `none` operations, and what lies only before or behind them.
+What cannot reach the output is faded: `none` operations, and what lies only before or behind them. Where the inputs of
+a node are numbered and not all alike, the numbers stand inside its box. A chain that is too wide goes on below.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from nas_core.graph import Graph
 from nas_search.report.layout import Layout, layered
-from nas_search.report.pictures import FAINT, INK, new_figure, style
+from nas_search.report.page import EDGE, WIDEST, Point, draw_arrow, page, side_by_side, text_width, through
+from nas_search.report.pictures import FAINT, INK, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,10 +27,11 @@ _PALETTE = (
     "#bcd7f5", "#fbd5a5", "#c4e8c2", "#e3cdf3", "#f8c9cb", "#bfe9e6", "#f3eba6", "#d9cbb9", "#cfd8ff", "#ffd1ec",
 )  # fmt: skip
 _ENDS = "#e7eaee"
-_INPUT_NAMES = ("input", "c_{k")
+_INPUT_NAMES = ("input", "c_{k", "h_prev")
 _OUTPUT_NAMES = ("output",)
+_INPUT = "x"
 
-# All in inches: a picture's coordinates are inches, so that text keeps its size in every graph.
+# in inches
 _FONT = 9.5
 _BOX_HEIGHT = 0.34
 _BOX_PADDING = 0.14
@@ -38,7 +41,8 @@ _MARGIN = 0.22
 _TITLE = 0.36
 _PORT = 0.1  # room for the number of a port inside a box
 _PORT_STEP = 0.125
-_WIDEST = 13.0
+_TURN = 0.26  # how far an edge swings out that leads to the next line of a chain
+_NO_WORDS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,12 @@ def idle_nodes(graph: Graph) -> frozenset[int]:
 
 def _ends(graph: Graph, degrees: Sequence[int], names: tuple[str, ...]) -> frozenset[int]:
     free = [node for node, degree in enumerate(degrees) if degree == 0]
-    named = [node for node in free if graph.labels[node].lower().startswith(names)]
+    named = [node for node in free if _is_named(graph.labels[node], names)]
     return frozenset(named or free)
+
+
+def _is_named(label: str, names: tuple[str, ...]) -> bool:
+    return label.lower().startswith(names) or (label == _INPUT and names != _OUTPUT_NAMES)
 
 
 def colours(labels: Sequence[str]) -> dict[str, str]:
@@ -81,7 +89,7 @@ def colours(labels: Sequence[str]) -> dict[str, str]:
     for label in labels:
         if label in NOTHING:
             chosen[label] = "#ffffff"
-        elif label.lower().startswith(_INPUT_NAMES + _OUTPUT_NAMES):
+        elif _is_named(label, _INPUT_NAMES + _OUTPUT_NAMES):
             chosen[label] = _ENDS
         else:
             used = sum(colour in _PALETTE for colour in chosen.values())
@@ -89,168 +97,158 @@ def colours(labels: Sequence[str]) -> dict[str, str]:
     return chosen
 
 
-def draw_graphs(panels: Sequence[Panel], labels: Sequence[str] = ()) -> Figure:
+def draw_graphs(panels: Sequence[Panel], labels: Sequence[str] = (), words: Mapping[str, str] = _NO_WORDS) -> Figure:
     """A picture of one or more graphs, side by side as far as the width allows.
 
     Args:
         panels: the graphs, at least one.
         labels: every label of the space in a fixed order, so that an operation has one colour in all its pictures.
+        words: what to show in place of a label.
     """
     palette = colours([*dict.fromkeys([*labels, *(label for panel in panels for label in panel.graph.labels)])])
     with style():
-        drawings = [_Drawing(panel) for panel in panels]
-        rows = _rows(drawings)
-        width = max(sum(drawing.width for drawing in row) for row in rows)
-        height = sum(max(drawing.height for drawing in row) for row in rows)
-        figure = new_figure(width, height)
-        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        axes.set_xlim(0.0, width)
-        axes.set_ylim(0.0, height)
-        axes.set_axis_off()
-        top = height
-        for row in rows:
-            left, tallest = 0.0, max(drawing.height for drawing in row)
-            for drawing in row:
-                drawing.draw(axes, left, top, palette)
-                left += drawing.width
-            top -= tallest
-    return figure
-
-
-def _rows(drawings: Sequence[_Drawing]) -> list[list[_Drawing]]:
-    rows: list[list[_Drawing]] = [[]]
-    for drawing in drawings:
-        if rows[-1] and sum(other.width for other in rows[-1]) + drawing.width > _WIDEST:
-            rows.append([])
-        rows[-1].append(drawing)
-    return rows
-
-
-def text_width(text: str, size: float, bold: bool = False) -> float:
-    """Width of a line of text in inches; call it inside `style()`."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
-
-    if not text.strip():
-        return 0.0
-    font = FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")
-    return float(TextPath((0, 0), text, size=size, prop=font).get_extents().width) / 72.0
+        return page(side_by_side([_Drawing(panel, palette, words) for panel in panels]))
 
 
 class _Drawing:
     """One panel: its layout in inches, and what draws it."""
 
-    def __init__(self, panel: Panel) -> None:
-        self.panel = panel
-        self.layout: Layout = layered(panel.graph)
-        self.idle = idle_nodes(panel.graph)
-        inputs = panel.graph.in_degrees()
-        self.numbered = [panel.graph.ports is not None and degree > 1 for degree in inputs]
+    def __init__(self, panel: Panel, palette: Mapping[str, str], words: Mapping[str, str]) -> None:
+        graph = panel.graph
+        self.panel, self.palette = panel, palette
+        self.layout: Layout = layered(graph)
+        self.idle = idle_nodes(graph)
+        self.texts = [words.get(label, label) for label in graph.labels]
+        self.ports = [sorted({port for _, port in arriving}) for arriving in _arriving(graph)]
+        self.numbered = [len(ports) > 1 for ports in self.ports]
         self.boxes = [
-            text_width(label, _FONT) + 2 * _BOX_PADDING + (_PORT if numbered else 0.0)
-            for label, numbered in zip(panel.graph.labels, self.numbered, strict=True)
+            text_width(text, _FONT) + 2 * _BOX_PADDING + (_PORT if numbered else 0.0)
+            for text, numbered in zip(self.texts, self.numbered, strict=True)
         ]
-        self.tall = [
-            min(max(_BOX_HEIGHT, _PORT_STEP * degree + 0.08), _ROW - 0.08) if numbered else _BOX_HEIGHT
-            for degree, numbered in zip(inputs, self.numbered, strict=True)
-        ]
-        layers = max(self.layout.layers) + 1
-        self.widths = [
-            max((box for box, layer in zip(self.boxes, self.layout.layers, strict=True) if layer == i), default=0.0)
-            for i in range(layers)
-        ]
-        inner = sum(self.widths) + _GAP * (layers - 1)
-        title = max((text_width(line, 10.0, bold=True) for line in panel.title.split("\n")), default=0.0)
-        self.width = max(inner, title) + 2 * _MARGIN
+        self.tall = self._heights_of_boxes()
+        self._place_layers()
+        ends = [(self.layout.heights[i] * _ROW, self.tall[i] / 2) for i in range(len(graph.labels))]
+        ends += [(height * _ROW, 0.0) for bends in self.layout.bends for _, height in bends]
+        self.low = min(y - half for y, half in ends)
+        self.line = max(y + half for y, half in ends) - self.low
+        titles = panel.title.split("\n") if panel.title else []
+        title = max((text_width(line, 10.0, bold=True) for line in titles), default=0.0)
+        inner = max(sum(self.widths[i] for i in line) + _GAP * (len(line) - 1) for line in self.lines)
+        self.width = max(inner, title) + 2 * _MARGIN + (2 * _TURN if len(self.lines) > 1 else 0.0)
         self.shift = (self.width - inner) / 2
-        heights = [*self.layout.heights, *(height for bends in self.layout.bends for _, height in bends)]
-        self.lines = len(panel.title.split("\n")) if panel.title else 0
-        self.height = max(heights) * _ROW + _BOX_HEIGHT + 2 * _MARGIN + (_TITLE if self.lines else 0.0)
-        self.height += 0.17 * max(self.lines - 1, 0)
+        self.height = self.line + (len(self.lines) - 1) * (self.line + _ROW - _BOX_HEIGHT) + 2 * _MARGIN
+        self.height += _TITLE + 0.17 * (len(titles) - 1) if titles else 0.0
 
-    def draw(self, axes: Axes, left: float, top: float, palette: dict[str, str]) -> None:
+    def _heights_of_boxes(self) -> list[float]:
+        """Room for the numbers of the inputs; a box with none above or below it can take as much as it needs."""
+        layers = [*self.layout.layers, *(layer for bends in self.layout.bends for layer, _ in bends)]
+        tall = []
+        for layer, ports in zip(self.layout.layers, self.ports, strict=True):
+            most = float("inf") if layers.count(layer) == 1 else _ROW - 0.08
+            wanted = _PORT_STEP * len(ports) + 0.08 if len(ports) > 1 else 0.0
+            tall.append(min(max(_BOX_HEIGHT, wanted), most))
+        return tall
+
+    def _place_layers(self) -> None:
+        """Widths of the layers, and which of them stand in which line: all in one, but for a chain that is too wide."""
+        layers = self.layout.layers
+        pairs = [*zip(self.boxes, layers, strict=True)]
+        self.widths = [max(box for box, own in pairs if own == layer) for layer in range(max(layers) + 1)]
+        self.lines: list[list[int]] = [[]]
+        chain = len(self.widths) == len(layers) == len(self.panel.graph.edges) + 1
+        for layer, width in enumerate(self.widths):
+            used = sum(self.widths[i] + _GAP for i in self.lines[-1])
+            if chain and self.lines[-1] and used + width > WIDEST - 2 * (_MARGIN + _TURN):
+                self.lines.append([])
+            self.lines[-1].append(layer)
+        self.line_of = {layer: number for number, line in enumerate(self.lines) for layer in line}
+
+    def draw(self, axes: Axes, left: float, top: float) -> None:
         """Draw with the upper left corner at (left, top)."""
         self.left, self.bottom = left, top - self.height
-        if self.lines:
+        if self.panel.title:
             axes.text(left + _MARGIN, top - _MARGIN, self.panel.title, weight="bold", size=10, va="top")
         self._draw_edges(axes)
-        for node, label in enumerate(self.panel.graph.labels):
-            self._draw_box(axes, node, palette[label])
+        for node in range(len(self.texts)):
+            self._draw_box(axes, node)
 
-    def _draw_box(self, axes: Axes, node: int, colour: str) -> None:
+    def _draw_box(self, axes: Axes, node: int) -> None:
         from matplotlib.patches import FancyBboxPatch
 
-        x, y = self._centre(self.layout.layers[node]), self._y(self.layout.heights[node])
+        layer = self.layout.layers[node]
+        x, y = self._centre(layer), self._y(layer, self.layout.heights[node])
         width, height, idle = self.boxes[node], self.tall[node], node in self.idle
         box = FancyBboxPatch(
             (x - width / 2, y - height / 2),
             width,
             height,
             boxstyle=f"round,pad=0,rounding_size={_BOX_HEIGHT / 3}",
-            facecolor="#ffffff" if idle else colour,
+            facecolor="#ffffff" if idle else self.palette[self.panel.graph.labels[node]],
             edgecolor=FAINT if idle else INK,
             linestyle=(0, (3, 2)) if idle else "solid",
             linewidth=0.9,
             zorder=3,
         )
         axes.add_patch(box)
-        label = self.panel.graph.labels[node]
-        x += _PORT / 2 if self.numbered[node] else 0.0
-        axes.text(x, y - 0.01, label, size=_FONT, ha="center", va="center", color="#8b95a1" if idle else INK, zorder=4)
+        if self.numbered[node]:
+            for port in self.ports[node]:
+                at = (x - width / 2 + 0.04, y + self._port_shift(node, port) - 0.005)
+                axes.text(*at, str(port), size=6.5, va="center", color=EDGE, zorder=4)
+            x += _PORT / 2
+        text = self.texts[node]
+        axes.text(x, y - 0.01, text, size=_FONT, ha="center", va="center", color="#8b95a1" if idle else INK, zorder=4)
 
     def _draw_edges(self, axes: Axes) -> None:
-        from matplotlib.patches import FancyArrowPatch
-        from matplotlib.path import Path
-
-        graph = self.panel.graph
-        for number, (source, target) in enumerate(graph.edges):
+        for number, (source, target) in enumerate(self.panel.graph.edges):
             faded = source in self.idle or target in self.idle
-            points = self._route(number)
-            vertices = _curve(points)
-            path = Path(vertices, [Path.MOVETO, *[Path.CURVE4] * (len(vertices) - 1)])
-            look: dict[str, Any] = {"color": FAINT if faded else "#56616f", "linewidth": 1.0 if faded else 1.3}
+            look: dict[str, Any] = {"color": FAINT if faded else EDGE, "linewidth": 1.0 if faded else 1.3}
             look |= {"linestyle": (0, (3, 2)) if faded else "solid", "zorder": 1 if faded else 2}
-            arrow = FancyArrowPatch(path=path, arrowstyle="-|>", mutation_scale=9, capstyle="butt", **look)
-            axes.add_patch(arrow)
-            if self.numbered[target] and graph.ports is not None:
-                x, y = points[-1]
-                axes.text(
-                    x + 0.04, y - 0.005, str(graph.ports[number]), size=6.5, va="center", color="#56616f", zorder=4
-                )
+            draw_arrow(axes, self._path(number), **look)
 
-    def _route(self, number: int) -> list[tuple[float, float]]:
-        """The points that an edge passes, horizontally: the source's right side, two a bend, the target's left side."""
+    def _path(self, number: int) -> list[Point]:
+        """An edge: from the source's right side, past two points a bend, to the target's left side."""
         source, target = self.panel.graph.edges[number]
         layers, heights = self.layout.layers, self.layout.heights
-        start = self._centre(layers[source]) + self.boxes[source] / 2
-        end = self._centre(layers[target]) - self.boxes[target] / 2
-        points = [(start, self._y(heights[source]))]
+        first, last = layers[source], layers[target]
+        start = (self._centre(first) + self.boxes[source] / 2, self._y(first, heights[source]))
+        shift = self._port_shift(target, self.panel.graph.ports[number]) if self.panel.graph.ports is not None else 0.0
+        end = (self._centre(last) - self.boxes[target] / 2, self._y(last, heights[target]) + shift)
+        if self.line_of[first] != self.line_of[last]:
+            return _around(start, end)
+        points = [start]
         for layer, height in self.layout.bends[number]:
-            half = self.widths[layer] / 2
-            points += [(self._centre(layer) - half, self._y(height)), (self._centre(layer) + half, self._y(height))]
-        return [*points, (end, self._y(heights[target]) + self._port_shift(number))]
+            half, y = self.widths[layer] / 2, self._y(layer, height)
+            points += [(self._centre(layer) - half, y), (self._centre(layer) + half, y)]
+        return through([*points, end])
 
-    def _port_shift(self, number: int) -> float:
-        """How far from the middle of its target's side an edge ends, where inputs are numbered."""
-        graph = self.panel.graph
-        target = graph.edges[number][1]
-        if not self.numbered[target]:
+    def _port_shift(self, node: int, port: int) -> float:
+        """How far from the middle of a box's side its edges of one port end."""
+        ports = self.ports[node]
+        if len(ports) < 2:
             return 0.0
-        siblings = [i for i, edge in enumerate(graph.edges) if edge[1] == target]
-        step = min(_PORT_STEP, (self.tall[target] - 0.1) / max(len(siblings) - 1, 1))
-        return ((len(siblings) - 1) / 2 - siblings.index(number)) * step
+        step = min(_PORT_STEP, (self.tall[node] - 0.1) / (len(ports) - 1))
+        return ((len(ports) - 1) / 2 - ports.index(port)) * step
 
     def _centre(self, layer: int) -> float:
-        return self.left + self.shift + sum(self.widths[:layer]) + layer * _GAP + self.widths[layer] / 2
+        before = [i for i in self.lines[self.line_of[layer]] if i < layer]
+        return self.left + self.shift + sum(self.widths[i] + _GAP for i in before) + self.widths[layer] / 2
 
-    def _y(self, height: float) -> float:
-        return self.bottom + _MARGIN + _BOX_HEIGHT / 2 + height * _ROW
+    def _y(self, layer: int, height: float) -> float:
+        below = len(self.lines) - 1 - self.line_of[layer]
+        return self.bottom + _MARGIN - self.low + height * _ROW + below * (self.line + _ROW - _BOX_HEIGHT)
 
 
-def _curve(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """A path through points that leaves and enters each horizontally: cubic pieces, three vertices a piece."""
-    vertices = [points[0]]
-    for (x0, y0), (x1, y1) in pairwise(points):
-        middle = (x0 + x1) / 2
-        vertices += [(middle, y0), (middle, y1), (x1, y1)]
-    return vertices
+def _arriving(graph: Graph) -> list[list[tuple[int, int]]]:
+    """For each node the sources and ports of its edges; the port is 0 where none are numbered."""
+    arriving: list[list[tuple[int, int]]] = [[] for _ in graph.labels]
+    for (source, target), port in zip(graph.edges, graph.ports or (0,) * len(graph.edges), strict=True):
+        arriving[target].append((source, port))
+    return arriving
+
+
+def _around(start: Point, end: Point) -> list[Point]:
+    """From the right end of one line back to the left end of the next, between the two."""
+    (x0, y0), (x1, y1), turn = start, end, 1.3 * _TURN
+    middle = (y0 + y1) / 2
+    out = [(x0 + turn, y0), (x0 + turn, middle), (x0, middle)]
+    return [start, *out, (x0, middle), (x1, middle), (x1, middle), (x1 - turn, middle), (x1 - turn, y1), end]

@@ -86,6 +86,8 @@ class Database:
             raise _in_words(str(error.orig), str(self)) from error
         except sqlite3.Error as error:
             raise _in_words(str(error), str(self)) from error
+        except ValueError as error:  # text that is no JSON, or no text
+            raise _in_words(f"could not decode: {error}", str(self)) from error
 
 
 def synchronise(connection: Connection, fully: bool) -> None:
@@ -103,14 +105,14 @@ def use_wal(connection: Connection) -> None:
 
 
 def check_intact(connection: Connection, place: str) -> None:
-    """Read every page of a file.
+    """Read every page of a file; others can write meanwhile. Outside a transaction.
 
     Raises:
         StoreError: something in it is damaged.
     """
     if connection.dialect.name != "sqlite":
         return
-    found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+    found = _driver(connection).execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
         raise _in_words(f"database disk image is malformed: {found}", place)
 

@@ -4,7 +4,7 @@
     trials    proposals with the history they saw, and what became of them
     metrics   measured numbers, exactly
     states    what the optimizer carries, as blobs with a digest; the newest two
-    lease     at most one row: who drives the study
+    lease     at most one row: who drives the study; the same in every schema
 
 Migrations go forward only. Each function of `MIGRATIONS` turns a store of the schema it is filed under into the next
 one; `migrate` runs those that are missing in one transaction.
@@ -120,16 +120,15 @@ MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {}
 """By schema, what turns a store of it into one of the next; empty while there is one schema only."""
 
 
-def version(connection: Connection) -> tuple[int, str]:
-    """The schema of a store and who wrote it."""
-    row = connection.execute(select(study.c.schema_version, study.c.written_by)).one()
-    return int(row[0]), str(row[1])
+def version(connection: Connection) -> tuple[int, str] | None:
+    """The schema of a store and who wrote it; None where no study has been written into it."""
+    row = connection.execute(select(study.c.schema_version, study.c.written_by)).first()
+    return (int(row[0]), str(row[1])) if row is not None else None
 
 
 def migrate(connection: Connection) -> None:
     """Bring a store to the present schema, inside the caller's transaction."""
-    now, _ = version(connection)
-    while now < SCHEMA:
-        MIGRATIONS[now](connection)
-        now += 1
-        connection.execute(update(study).values(schema_version=now))
+    found = version(connection)
+    for old in range(found[0] if found is not None else SCHEMA, SCHEMA):
+        MIGRATIONS[old](connection)
+        connection.execute(update(study).values(schema_version=old + 1))

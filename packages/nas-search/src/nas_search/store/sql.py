@@ -113,7 +113,7 @@ class SqlStore:
             StoreError: the database refuses, or the study is somebody else's now.
             InvalidOption: `info` or the state is no plain data.
         """
-        rows = [proposal_row(proposal) for proposal in proposals]
+        rows = [{**proposal_row(proposal), "notation": self._noted(proposal.architecture)} for proposal in proposals]
         blob = pack(state) if state is not None else None
         length, seq = seen
         with self._writing(durable=False) as connection:
@@ -121,15 +121,8 @@ class SqlStore:
             self._check_holder(holder)
             begun = []
             for proposal, row in zip(proposals, rows, strict=True):
-                notation = self.notation(proposal.architecture) if self.notation is not None else None
                 self._statements.begin(
-                    connection,
-                    **row,
-                    number=number,
-                    notation=notation,
-                    seen_length=length,
-                    seen_seq=seq,
-                    created=time.time(),
+                    connection, **row, number=number, seen_length=length, seen_seq=seq, created=time.time()
                 )
                 begun.append(Trial(number, as_stored(proposal, row)))
                 number += 1
@@ -187,16 +180,16 @@ class SqlStore:
     def trials(self) -> list[Trial]:
         """All trials in order of proposal, with full results."""
         measured: dict[int, dict[str, float]] = defaultdict(dict)
-        with self._reading() as connection:
+        with self._transaction() as connection:
             rows = connection.execute(select(schema.trials).order_by(schema.trials.c.number)).mappings().all()
             for trial, name, value in connection.execute(select(schema.metrics).order_by(schema.metrics.c.name)):
                 measured[trial][name] = value
-        return [trial_of(dict(row), measured[row["number"]]) for row in rows]
+            return [trial_of(dict(row), measured[row["number"]]) for row in rows]
 
     def finished_order(self) -> list[int]:
         """Numbers of the finished trials in the order in which they finished."""
         column = schema.trials.c.finished_seq
-        with self._reading() as connection:
+        with self._transaction() as connection:
             return list(connection.scalars(select(schema.trials.c.number).where(column.is_not(None)).order_by(column)))
 
     def state(self) -> State | None:
@@ -206,14 +199,14 @@ class SqlStore:
             StoreError: it is damaged.
         """
         columns = schema.states.c
-        with self._reading() as connection:
+        with self._transaction() as connection:
             newest = select(columns.digest, columns.arrays, columns.plain).order_by(columns.id.desc()).limit(1)
             row = connection.execute(newest).first()
-        return unpack(Blob(*row)) if row is not None else None
+            return unpack(Blob(*row)) if row is not None else None
 
     def driver(self) -> Driver | None:
         """Who holds the lease, alive or not; None where the last driver gave it back."""
-        with self._reading() as connection:
+        with self._transaction() as connection:
             row = connection.execute(select(schema.lease)).first()
         return driver_of(row) if row is not None else None
 
@@ -273,16 +266,14 @@ class SqlStore:
 
     def _check(self) -> None:
         """Read the study's row; take an older schema further."""
-        with self._database.errors():
-            connection = self._connected()
-            if not inspect(connection).has_table(schema.study.name):
-                raise StoreError("this is not the store of a study", place=str(self._database))
-            connection.rollback()
-            if not self.read_only:
-                check_intact(connection, str(self._database))
-                connection.rollback()
-        with self._reading() as connection:
-            found, writer = schema.version(connection)
+        if not self.read_only:
+            with self._database.errors():
+                check_intact(self._connected(), str(self._database))
+        with self._transaction() as connection:
+            row = schema.version(connection) if inspect(connection).has_table(schema.study.name) else None
+        if row is None:
+            raise StoreError("this is not the store of a study", place=str(self._database))
+        found, writer = row
         if found > schema.SCHEMA:
             raise StoreError(
                 f"the store was written by a newer nas-search ({writer}, schema {found})",
@@ -292,7 +283,7 @@ class SqlStore:
             )
         if found < schema.SCHEMA:
             self._migrate(found, writer)
-        with self._reading() as connection:
+        with self._transaction() as connection:
             self._spec = json.loads(connection.scalars(select(schema.study.c.spec)).one())
 
     def _migrate(self, found: int, writer: str) -> None:
@@ -303,7 +294,9 @@ class SqlStore:
                 expected=f"schema {schema.SCHEMA}",
                 remedy="Resume the study once: that keeps a copy and brings it up to date.",
             )
-        path = self._database.path
+        driver, path = self.driver(), self._database.path
+        if driver is not None and driver.alive:
+            raise _driven(driver, str(self._database))
         if path is not None:
             with self._database.errors():
                 copy = path.with_name(f"{path.name}.schema-{found}")
@@ -323,19 +316,9 @@ class SqlStore:
             self._connection = None
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def _transaction(self) -> Iterator[Connection]:
         with self._database.errors():
             connection = self._connected()
-            with connection.begin():
-                yield connection
-
-    @contextmanager
-    def _writing(self, *, durable: bool) -> Iterator[Connection]:
-        if self.read_only:
-            raise StoreError("the store was opened for reading only", place=str(self._database))
-        with self._database.errors():
-            connection = self._connected()
-            synchronise(connection, durable)
             try:
                 with connection.begin():
                     yield connection
@@ -343,6 +326,18 @@ class SqlStore:
                 if not isinstance(error, Exception):  # Ctrl-C amid a statement leaves the connection in doubt
                     self._drop_connection()
                 raise
+
+    @contextmanager
+    def _writing(self, *, durable: bool) -> Iterator[Connection]:
+        if self.read_only:
+            raise StoreError("the store was opened for reading only", place=str(self._database))
+        with self._database.errors():
+            synchronise(self._connected(), durable)
+        with self._transaction() as connection:
+            yield connection
+
+    def _noted(self, architecture: Architecture) -> str | None:
+        return self.notation(architecture) if self.notation is not None else None
 
     def _check_holder(self, holder: str) -> None:
         if holder != self._driver:
@@ -398,10 +393,12 @@ def _new_file(path: Path, spec: str) -> None:
     if path.exists():
         raise StoreError("there is a store already", place=str(path))
     draft = path.with_name(f".{path.name}.new")
+    database = Database.at(draft)
     try:
-        draft.unlink(missing_ok=True)
+        for left in ("", "-wal", "-shm", "-journal"):  # by one that was killed
+            path.with_name(f"{draft.name}{left}").unlink(missing_ok=True)
         draft.touch()
-        with Database.at(draft).errors(), Database.at(draft).engine().connect() as connection:
+        with database.errors(), database.engine().connect() as connection:
             use_wal(connection)
             with connection.begin():
                 _fill(connection, spec)
