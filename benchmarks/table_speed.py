@@ -4,7 +4,8 @@
 
 The second has all 423,624 cells with invented results; the third is the same, not compressed. Each figure is of a fresh
 process: seconds to load, the growth of its memory, and seconds of that many look-ups at random (the least of three), by
-choice numbers and by `Architecture`. To be kept: NAS-Bench-201 in 0.3 s, NAS-Bench-101 in 1 s and 300 MB, a million look-ups in 2 s.
+choice numbers and by `Architecture`. To be kept: NAS-Bench-201 in 0.3 s, NAS-Bench-101 in 1 s and 300 MB, a million
+look-ups in 2 s.
 """
 
 from __future__ import annotations

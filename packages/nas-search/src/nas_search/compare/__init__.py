@@ -1,0 +1,1 @@
+"""Honest comparison of optimizers on tables: every label counts, for everybody in the same way."""

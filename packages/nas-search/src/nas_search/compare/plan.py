@@ -1,0 +1,123 @@
+"""What is compared: tables, optimizers, objectives, a budget and a number of seeds, as plain data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, final
+
+from nas_core.errors import InvalidOption, InvalidTable, NasError
+from nas_core.objective import Objectives
+from nas_search.compare.problem import Problem, read_table
+from nas_search.compare.searchers import make_searcher
+from nas_search.compare.wish import resolved
+from nas_search.config import component
+
+
+@final
+@dataclass(frozen=True)
+class TableFile:
+    """A table of a comparison: the name that its rows go by, the file, and the digest of its contents."""
+
+    name: str
+    file: str
+    sha256: str
+
+
+@final
+@dataclass(frozen=True)
+class Plan:
+    """A comparison. `make_plan` checks all of it.
+
+    Args:
+        tables: in the order given.
+        optimizers: as they were written, such as "evolution:population=20".
+        objectives: with their directions, such as "max:val_accuracy".
+        constraints: such as "params<=1e6".
+        budget: labels of one run.
+        seeds: how many; 0 to seeds - 1 are run.
+    """
+
+    tables: tuple[TableFile, ...]
+    optimizers: tuple[str, ...]
+    objectives: tuple[str, ...]
+    constraints: tuple[str, ...]
+    budget: int
+    seeds: int
+
+    @property
+    def wanted(self) -> Objectives:
+        """Objectives and constraints as a study has them."""
+        return Objectives.parse(self.objectives, self.constraints)
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two comparisons the same: everything but where the files lie."""
+        plain = asdict(self)
+        tables = [{"name": table.name, "sha256": table.sha256} for table in self.tables]
+        return {**plain, "tables": tables, **{key: list(plain[key]) for key in _LISTS}}
+
+
+_LISTS = ("optimizers", "objectives", "constraints")
+
+
+def make_plan(
+    files: Sequence[Path],
+    optimizers: Sequence[str],
+    objectives: Sequence[str],
+    constraints: Sequence[str],
+    budget: int,
+    seeds: int,
+) -> tuple[Plan, list[Problem]]:
+    """A checked comparison, and its tables as search problems in their order.
+
+    Args:
+        files: the tables.
+        optimizers: "NAME[:KEY=VALUE,…]".
+        objectives: "METRIC", "max:METRIC" or "min:METRIC"; none for those that the tables state.
+        constraints: "METRIC<=NUMBER" or "METRIC>=NUMBER".
+        budget: labels of one run, from 1.
+        seeds: how many runs of each, from 1.
+
+    Raises:
+        NasError: whatever would keep a run from working: a table that cannot be read, a metric that it lacks, an
+            optimizer or option that does not exist or does not fit the space, a peer that is not installed.
+    """
+    for name, given in (("table", files), ("optimizer", optimizers)):
+        if not given:
+            raise InvalidOption(f"a comparison needs at least one {name}", place=f"--{name}")
+    for name, value in (("budget", budget), ("seeds", seeds)):
+        if value < 1:
+            raise InvalidOption("at least one is needed", value=value, place=f"--{name}")
+    labels = tuple(text.strip() for text in optimizers)
+    if len(set(labels)) < len(labels):
+        twice = next(label for i, label in enumerate(labels) if label in labels[:i])
+        raise InvalidOption("an optimizer is named twice", value=twice, place="--optimizer")
+    tables = [read_table(file) for file in files]
+    wanted = resolved(objectives, constraints, tables)
+    problems = [Problem(file, table, wanted) for file, table in zip(files, tables, strict=True)]
+    for label in labels:
+        for problem in problems:
+            try:
+                make_searcher(component(label), problem.space, wanted, seed=0)
+            except NasError as error:
+                raise error.at(f"--optimizer {label}") from None
+    names = _names([problem.name for problem in problems], files)
+    described = [TableFile(n, str(file.resolve()), _digest(file)) for n, file in zip(names, files, strict=True)]
+    texts = wanted.to_config()
+    plan = Plan(tuple(described), labels, tuple(texts["objectives"]), tuple(texts["constraints"]), budget, seeds)
+    return plan, problems
+
+
+def _names(names: Sequence[str], files: Sequence[Path]) -> list[str]:
+    """The tables' own names; with the file's name behind where two are called the same."""
+    full = [n if names.count(n) == 1 else f"{n} ({file.stem})" for n, file in zip(names, files, strict=True)]
+    if len(set(full)) < len(full):
+        raise InvalidTable("two tables have the same name", value=full, place="--table")
+    return full
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
