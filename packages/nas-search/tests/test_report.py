@@ -27,6 +27,8 @@ from nas_search.report.table import best_rows, metric_names, ranked
 from nas_search.report.view import in_view, is_logarithmic, with_room
 from nas_search.report.write import draw_architectures, some_of, write_report
 
+pytest.importorskip("matplotlib", reason="pictures need matplotlib, the extra report")
+
 SPACE = ToySpace()
 MEMBERS = list(SPACE.enumerate())
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -1,0 +1,139 @@
+"""The kernel of cells: a sum of Gaussian kernels on paths, surroundings, graph statistics and decisions.
+
+Notation
+    n, k     architectures
+    B        blocks of features (`nas_surrogates.features`)
+    D_b      squared distances in block b (n x k)
+    theta    for each block log variance and log length, then log noise variance (2 B + 1)
+
+    k(x, y) = c + sum over b of variance_b exp(-D_b(x, y) / length_b)
+
+The constant c is the prior variance of the mean. In paths D is that of unit vectors of indicators, 2 - 2 cosine; in
+surroundings the same of counts; in statistics that of standardised numbers over their number; in decisions the number
+of different choices (squared differences of numerical ones). Each term can be all there is or nothing, so that the
+labels say what matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nas_core.architecture import Architecture
+from nas_surrogates.features import COUNTED, Block, SpaceFeatures
+
+FloatArray: TypeAlias = NDArray[np.float64]
+
+CONSTANT: Final = 1.0
+"""Prior variance of the mean, in units of the targets' variance."""
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Architectures as the kernel reads them: for each block a matrix (n x d) and the norms or squares of its rows."""
+
+    matrices: tuple[NDArray[np.float32] | FloatArray, ...]
+    sizes: tuple[FloatArray, ...]
+
+    def __len__(self) -> int:
+        return len(self.sizes[0])
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> Points:
+        return Points(tuple(m[rows] for m in self.matrices), tuple(s[rows] for s in self.sizes))
+
+
+@final
+class CellKernel:
+    """The kernel on the members of a space.
+
+    Args:
+        features: of the space.
+    """
+
+    def __init__(self, features: SpaceFeatures) -> None:
+        self.features = features
+        drawn = self.points(features.drawn)
+        off = ~np.eye(len(drawn), dtype=bool)
+        typical = [float(d[off].mean()) if off.any() else 0.0 for d in self.distances(drawn, drawn)]
+        self.typical = np.array([d if d > 1e-9 else 1.0 for d in typical])
+        """Mean distance of two members in each block (B)."""
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """What the terms read."""
+        return self.features.blocks
+
+    def points(self, architectures: Sequence[Architecture]) -> Points:
+        """Read n architectures."""
+        rows = self.features.rows(architectures)
+        matrices: list[NDArray[np.float32] | FloatArray] = []
+        sizes: list[FloatArray] = []
+        for block in self.blocks:
+            raw = self.features.block(block, rows)
+            if block.kind in COUNTED:
+                counts = np.minimum(raw, 1.0) if block.kind == "paths" else raw
+                matrices.append(counts.astype(np.float32))
+                sizes.append(np.sqrt(np.sum(counts**2, axis=1)))
+            else:
+                matrices.append(raw / np.sqrt(raw.shape[1]) if block.kind == "statistics" else raw)
+                sizes.append(np.sum(matrices[-1] ** 2, axis=1, dtype=np.float64))
+        return Points(tuple(matrices), tuple(sizes))
+
+    def distances(self, a: Points, b: Points) -> list[FloatArray]:
+        """Squared distances of n and k points in each block (B matrices n x k)."""
+        return [
+            _angular(x, y, p, q) if block.kind in COUNTED else _euclidean(x, y, p, q)
+            for block, x, y, p, q in zip(self.blocks, a.matrices, b.matrices, a.sizes, b.sizes, strict=True)
+        ]
+
+    def value(self, theta: FloatArray, distances: Sequence[FloatArray]) -> FloatArray:
+        """Covariances (n x k), noise not included."""
+        total = np.full(distances[0].shape, CONSTANT)
+        for b, distance in enumerate(distances):
+            term = distance * -np.exp(-theta[2 * b + 1])
+            np.exp(term, out=term)
+            term *= np.exp(theta[2 * b])
+            total += term
+        return total
+
+    def terms(self, theta: FloatArray, distances: Sequence[FloatArray]) -> list[tuple[FloatArray, FloatArray]]:
+        """Each term and its derivative by the log of its length; that by the log of its variance is the term itself."""
+        result = []
+        for b, distance in enumerate(distances):
+            scaled = distance * np.exp(-theta[2 * b + 1])
+            term = np.exp(theta[2 * b] - scaled)
+            result.append((term, term * scaled))
+        return result
+
+    def variance(self, theta: FloatArray) -> float:
+        """Prior variance of any member."""
+        return CONSTANT + float(np.sum(np.exp(theta[: 2 * len(self.blocks) : 2])))
+
+
+def _angular(
+    x: NDArray[np.float32] | FloatArray, y: NDArray[np.float32] | FloatArray, p: FloatArray, q: FloatArray
+) -> FloatArray:
+    """2 - 2 cosine of counts; 0 between two without any, 2 between one without and one with.
+
+    Inner products are whole numbers below 2^24, exact in float32 and whatever the order of columns.
+    """
+    d = min(x.shape[1], y.shape[1])  # a path that one side has no column for occurs in none of its members
+    inner = (x[:, :d] @ y[:, :d].T).astype(np.float64)
+    inner /= np.maximum(p, 1.0)[:, None]
+    inner /= np.maximum(q, 1.0)[None, :]
+    inner[np.ix_(p == 0, q == 0)] = 1.0
+    return np.maximum(2.0 - 2.0 * inner, 0.0)
+
+
+def _euclidean(
+    x: NDArray[np.float32] | FloatArray, y: NDArray[np.float32] | FloatArray, p: FloatArray, q: FloatArray
+) -> FloatArray:
+    squares = np.asarray(x @ y.T, dtype=np.float64)
+    squares *= -2.0
+    squares += p[:, None]
+    squares += q[None, :]
+    return np.maximum(squares, 0.0, out=squares)
