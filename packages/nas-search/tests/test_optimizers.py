@@ -131,7 +131,7 @@ def test_local_search_climbs_by_first_improvement_then_starts_anew() -> None:
         assert max(climb[:-1], default=0) == 8 or climb == [9]
 
 
-def test_local_search_moves_to_a_known_better_neighbour_at_no_cost() -> None:
+def test_local_search_moves_to_what_its_own_walk_knows_to_be_better() -> None:
     history = _ONE.new_history()
     for x, base in [(5, 5), (6, 5), (7, 6), (2, 2), (3, 2)]:  # an older walk met 5, 6, 7; the newest came to 3
         info = {"walk": 0 if x >= 5 else 3, "base": [base]}
@@ -140,7 +140,8 @@ def test_local_search_moves_to_a_known_better_neighbour_at_no_cost() -> None:
     assert (_x(proposal.architecture), proposal.info["base"]) == (4, [3])
     _finish(history, proposal, 4.0)
     (proposal,) = LocalSearch(Line(), _ONE, 0).propose(history, 1)
-    assert (_x(proposal.architecture), proposal.info["base"]) == (8, [7]), "4, 5, 6 and 7 are known: 8 is the next step"
+    assert proposal.info["walk"] == 6, "5 is the older walk's, so the newest one ends at 4"
+    assert _x(proposal.architecture) in (0, 1, 8, 9)
 
 
 def test_local_search_passes_through_twins() -> None:

@@ -3,9 +3,9 @@
 White, Nolen, Savani 2021 ("Exploring the Loss Landscape in Neural Architecture Search") show how strong it is on
 tables. The walk is read from the history: each proposal's `info` names the walk (the number of its first trial) and the
 base, the member whose neighbour it is. From the newest base the search first moves, at no cost, to a neighbour that is
-known to be better (the last result, an older walk's, or a twin's), again and again; then it proposes the base's
-neighbours in a random order. While the base itself is still being evaluated, its neighbours are what the free workers
-are given.
+known to be better from this walk (the last result, or a twin's), again and again; then it proposes the base's neighbours
+in a random order. What older walks found is not entered again. While the base itself is still being evaluated, its
+neighbours are what the free workers are given.
 
 With several objectives each walk has weights of its own and compares by the weighted Chebyshev distance from the best
 value of each objective, scaled by the range seen so far; constraints come first.
@@ -14,6 +14,8 @@ value of each objective, scaled by the range seen so far; constraints come first
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import takewhile
 from typing import Any, final
 
 import numpy as np
@@ -21,6 +23,7 @@ import numpy as np
 from nas_core.architecture import Architecture
 from nas_core.history import History
 from nas_core.random import rng
+from nas_core.trial import Trial
 from nas_search.candidates import Picks
 from nas_search.optimizers.base import HistoryOptimizer
 
@@ -87,11 +90,13 @@ class LocalSearch(HistoryOptimizer):
 
 
 class _Worth:
-    """What a walk compares members by: (violation, scalar), less is better; None while nothing is known."""
+    """What a walk compares members by: (violation, scalar), less is better; None where the walk knows nothing."""
 
     def __init__(self, search: LocalSearch, history: History, walk: int) -> None:
         self.walk = walk
         self._search = search
+        key = search._seen.key
+        self._own = {key(trial.architecture) for trial in takewhile(partial(_belongs, walk), _backwards(history))}
         losses = search.objectives.losses(history.values)
         known = losses[~np.isnan(losses).any(axis=1)]
         m = losses.shape[1]
@@ -101,7 +106,8 @@ class _Worth:
         self._scale = weights / np.where(spread > 0, spread, 1.0)
 
     def __call__(self, architecture: Architecture) -> tuple[float, float] | None:
-        values = self._search._seen.label(architecture)
+        seen = self._search._seen
+        values = seen.label(architecture) if seen.key(architecture) in self._own else None
         if values is None:
             return None
         if np.isnan(values).any():
@@ -114,3 +120,12 @@ class _Worth:
     def hopeless(self, base: Architecture) -> bool:
         """Whether the base is known to have failed: its neighbours are no better bet than a new start."""
         return self(base) == (float("inf"), float("inf"))
+
+
+def _backwards(history: History) -> Iterator[Trial]:
+    """Trials, newest first: those of the newest walk come before all others."""
+    return (history[number] for number in range(len(history) - 1, -1, -1))
+
+
+def _belongs(walk: int, trial: Trial) -> bool:
+    return bool(trial.proposal.info["walk"] == walk)
