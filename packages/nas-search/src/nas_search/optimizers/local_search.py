@@ -3,9 +3,9 @@
 White, Nolen, Savani 2021 ("Exploring the Loss Landscape in Neural Architecture Search") show how strong it is on
 tables. The walk is read from the history: each proposal's `info` names the walk (the number of its first trial) and the
 base, the member whose neighbour it is. From the newest base the search first moves, at no cost, to a neighbour that is
-known to be better from this walk (the last result, or a twin's), again and again; then it proposes the base's neighbours
-in a random order. What older walks found is not entered again. While the base itself is still being evaluated, its
-neighbours are what the free workers are given.
+known to be better from this walk (the last result, or a twin's), again and again; then it proposes the base's
+neighbours in a random order. What older walks found is not entered again. While the base itself is still being
+evaluated, its neighbours are what the free workers are given.
 
 With several objectives each walk has weights of its own and compares by the weighted Chebyshev distance from the best
 value of each objective, scaled by the range seen so far; constraints come first.
