@@ -29,7 +29,6 @@ SERVED = {
     ("nas-search", "surrogates"): ("nas_search.optimizers.bo",),
     ("nas-search", "spaces"): ("nas_search.cli.table", "nas_search.cli.table_space", "nas_search.compare.problem"),
     ("nas-search", "train"): ("nas_search.cli.train",),
-    ("nas-search", "ray"): ("nas_search.executors.ray",),
     ("nas-search", "postgres"): ("nas_search.store",),
     ("nas-search", "report"): ("nas_search.report", "nas_search.compare.picture"),
     ("nas-search", "peers"): ("nas_search.compare.peers",),
@@ -148,7 +147,7 @@ def loaded_after(code: str) -> set[str]:
     ids=["import nas_search", "nas --help"],
 )
 def test_nothing_heavy_is_loaded_before_it_is_needed(code: str) -> None:
-    heavy = {"botorch", "gpytorch", "matplotlib", "ray", "scipy.stats", "sklearn", "sqlalchemy", "torch", "torchvision"}
+    heavy = {"botorch", "gpytorch", "matplotlib", "scipy.stats", "sklearn", "sqlalchemy", "torch", "torchvision"}
     assert heavy & loaded_after(code) == set()
 
 
