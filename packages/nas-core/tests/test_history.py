@@ -148,6 +148,15 @@ def test_columns_grow(order: list[int]) -> None:
     assert [trial.number for trial in history.finished] == order
 
 
+# named, not lambdas: older releases of hypothesis parse a lambda's source at every step
+def _something_runs(machine: HistoryAgainstLists) -> bool:
+    return bool(machine.running())
+
+
+def _something_has_finished(machine: HistoryAgainstLists) -> bool:
+    return bool(machine.order)
+
+
 class HistoryAgainstLists(RuleBasedStateMachine):
     """The same operations on a history and on two plain lists."""
 
@@ -167,7 +176,7 @@ class HistoryAgainstLists(RuleBasedStateMachine):
         self.trials.append(trial)
         assert self.history.begin(trial.proposal) == trial
 
-    @precondition(lambda self: self.running())
+    @precondition(_something_runs)
     @rule(data=st.data(), accuracy=st.integers(0, 100), fails=st.booleans())
     def finish(self, data: st.DataObject, accuracy: int, fails: bool) -> None:
         number = data.draw(st.sampled_from(self.running()))
@@ -198,7 +207,7 @@ class HistoryAgainstLists(RuleBasedStateMachine):
             assert history.numbers(member(i)) == numbers
             assert (member(i) in history) == bool(numbers)
 
-    @precondition(lambda self: self.order)
+    @precondition(_something_has_finished)
     @rule(data=st.data())
     def prefix(self, data: st.DataObject) -> None:
         seq = data.draw(st.integers(0, len(self.order)))
