@@ -36,7 +36,7 @@ class TrainingEvaluator:
     is measured depends on the study's seed, the architecture, the draw and the replicate, never on the order of trials.
 
     Args:
-        data: a named set or an `.npz` file (`nas_train.data.open_data`).
+        data: a named set, an `.npz` file or a folder of images (`nas_train.data.open_data`).
         recipe: a name, or fields (`Recipe.from_config`); None for the one that fits the data (`nas_train.defaults`).
         epochs: of a trial that asks for no fidelity; None for the recipe's.
         network: options of `space.network`; None for those of `nas_train.defaults`.

@@ -53,7 +53,7 @@ def train_final(
     Args:
         space: the space of the architecture.
         architecture: the member.
-        data: a named set or an `.npz` file.
+        data: a named set, an `.npz` file or a folder of images.
         recipe: a name, or fields; None for the last training's recipe of the data (`nas_train.defaults`).
         network: options of `space.network`; None for those of `nas_train.defaults`.
         seed: of the study; weights and order of images follow from it and the architecture.

@@ -53,7 +53,7 @@ def search(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(metavar="digits|cifar10|FILE.npz", help="Train each network on these images."),
+        typer.Option(metavar="digits|cifar10|FILE.npz|FOLDER", help="Train each network on these images."),
     ] = None,
     table: Annotated[Path | None, typer.Option(metavar="FILE", help="Look results up in a table file.")] = None,
     evaluator: Annotated[
@@ -182,7 +182,7 @@ def train(
     directory: Directory,
     trial: Annotated[int | None, typer.Option(metavar="N", min=0, help="Trial to train. [default: the best]")] = None,
     data: Annotated[
-        str | None, typer.Option(metavar="digits|cifar10|FILE.npz", help="Images. [default: the search's]")
+        str | None, typer.Option(metavar="digits|cifar10|FILE.npz|FOLDER", help="Images. [default: the search's]")
     ] = None,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs of training.")] = None,
     recipe: Annotated[str | None, typer.Option(metavar="NAME", help="Named recipe of training.")] = None,

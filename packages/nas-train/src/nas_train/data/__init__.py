@@ -9,6 +9,7 @@ from nas_train.data.dataset import SPLITS as SPLITS
 from nas_train.data.dataset import ImageSet as ImageSet
 from nas_train.data.dataset import Split as Split
 from nas_train.data.digits import load_digits
+from nas_train.data.folder import load_folder
 from nas_train.data.npz import load_npz
 from nas_train.data.torchvision_sets import KINDS, load_cifar
 
@@ -20,7 +21,8 @@ def open_data(name_or_path: str | Path, root: str | Path | None = None) -> Image
     """An image set.
 
     Args:
-        name_or_path: one of `NAMES`, or the path of an `.npz` file (`nas_train.data.npz` says what it must hold).
+        name_or_path: one of `NAMES`, or the path of an `.npz` file or of a folder of images (`nas_train.data.npz` and
+            `nas_train.data.folder` say what they must hold).
         root: folder of downloaded sets; None for the environment variable NAS_DATA.
 
     Raises:
@@ -33,7 +35,7 @@ def open_data(name_or_path: str | Path, root: str | Path | None = None) -> Image
     path = Path(name_or_path)
     if path.suffix == ".npz":
         return load_npz(path)
-    expected = ", ".join(NAMES) + " or a file.npz with arrays x (images) and y (labels)"
     if path.is_dir():
-        raise InvalidData("folders of images cannot be read", value=str(path), expected=expected)
+        return load_folder(path)
+    expected = ", ".join(NAMES) + ", a file.npz with arrays x (images) and y (labels), or a folder of images"
     raise InvalidData("no such data", value=str(name_or_path), expected=expected)

@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas_core.errors import InvalidData
-from nas_train.data.dataset import LEVELS, ImageSet, Split, stratified_order
+from nas_train.data.cutting import cut
+from nas_train.data.dataset import LEVELS, ImageSet, Split
 
-HELD_OUT = 0.2
-"""Share of the images in a validation or test split that the file does not give."""
 CHANNELS = (1, 2, 3, 4)
 _IMAGES = ("x", "images")
 _LABELS = ("y", "labels")
@@ -44,23 +43,12 @@ def load_npz(path: Path) -> ImageSet:
             expected="arrays x (or images) and y (or labels)",
         )
     validation = arrays.split("_val", "_validation", "_valid")
-    has_test = arrays.has("_test")
-    order = stratified_order(train.labels)
-    held = max(1, round(HELD_OUT * len(order)))
-    cuts = np.cumsum([len(order) - held * ((validation is None) + (not has_test)), held * (validation is None)])
-    if cuts[0] < 1:
-        raise InvalidData("too few images to split", value=len(order), place=str(path))
-    parts = [Split(train.images[part], train.labels[part]) for part in np.split(order, cuts)]
-    if validation is not None:
-        again = stratified_order(validation.labels)
-        validation = Split(validation.images[again], validation.labels[again])
 
     def open_test() -> Split:
-        return arrays.split("_test") or parts[2]
+        return arrays.split("_test") or train  # it is there: `has` says so
 
-    test_size = arrays.length("_test") if has_test else len(parts[2].labels)
-    classes = int(train.labels.max()) + 1
-    return ImageSet(path.name, classes, parts[0], validation or parts[1], test_size, open_test)
+    test = (arrays.length("_test"), open_test) if arrays.has("_test") else None
+    return cut(path.name, str(path), train, validation, test)
 
 
 class _Archive:
