@@ -289,3 +289,21 @@ def require(space: Space, needed: frozenset[str], who: str) -> None:
             f"{who} needs {', '.join(missing)}, which the space {space.name!r} does not have",
             expected=f"a space with {', '.join(sorted(needed))}; it has {', '.join(sorted(capabilities(space)))}",
         )
+
+
+def check_tokens(space: HasTokens, tokens: Sequence[int]) -> None:
+    """Check a whole sequence against what may stand at each of its places.
+
+    Raises:
+        InvalidArchitecture: naming the first token that may not stand where it does; or the sequence is not finished.
+    """
+    for position, token in enumerate(tokens):
+        expected = space.legal_tokens(tokens[:position])
+        if token not in expected:
+            raise InvalidArchitecture(
+                f"token {position} may not stand here",
+                value=token,
+                expected=", ".join(map(str, expected)) or "the end of the sequence",
+            )
+    if space.legal_tokens(tokens):
+        raise InvalidArchitecture("a sequence of tokens that is not finished", value=tuple(tokens))

@@ -16,7 +16,7 @@ from nas_core.decisions import Categorical, Decision, Integer, Value
 from nas_core.errors import InvalidArchitecture, InvalidSpace
 from nas_core.graph import Graph
 from nas_core.network import Network, Task
-from nas_core.space import Space
+from nas_core.space import Space, check_tokens
 from nas_spaces import nasbench_nlp_text, nasbench_nlp_tokens
 from nas_spaces.nasbench_nlp_network import build
 from nas_spaces.nasbench_nlp_recipes import ARITY, FIRST, INPUTS, LINEAR, STATES, Recipe, mended
@@ -200,16 +200,7 @@ class NASBenchNLP(Space):
         Raises:
             InvalidArchitecture: naming the first token that may not stand where it does.
         """
-        for position, token in enumerate(tokens):
-            expected = self.legal_tokens(tokens[:position])
-            if token not in expected:
-                raise InvalidArchitecture(
-                    f"token {position} may not stand here",
-                    value=token,
-                    expected=", ".join(map(str, expected)) or "the end of the sequence",
-                )
-        if self.legal_tokens(tokens):
-            raise InvalidArchitecture("a sequence of tokens that is not finished", value=tuple(tokens))
+        check_tokens(self, tokens)
         return self.member(nasbench_nlp_tokens.read(tokens))
 
     def legal_tokens(self, prefix: Sequence[int]) -> tuple[int, ...]:

@@ -29,7 +29,7 @@ from nas_core.decisions import Categorical, Decision, Integer, Value
 from nas_core.errors import InvalidArchitecture, InvalidSpace
 from nas_core.graph import Graph
 from nas_core.network import Network, Task
-from nas_core.space import Space
+from nas_core.space import Space, check_tokens
 from nas_spaces import recurrent_trees
 from nas_spaces.recurrent_network import build
 
@@ -306,16 +306,7 @@ class Recurrent(Space):
         Raises:
             InvalidArchitecture: naming the first token that may not stand where it does.
         """
-        for position, token in enumerate(tokens):
-            expected = self.legal_tokens(tokens[:position])
-            if token not in expected:
-                raise InvalidArchitecture(
-                    f"token {position} may not stand here",
-                    value=token,
-                    expected=", ".join(map(str, expected)) or "the end of the sequence",
-                )
-        if self.legal_tokens(tokens):
-            raise InvalidArchitecture("a sequence of tokens that is not finished", value=tuple(tokens))
+        check_tokens(self, tokens)
         first = self.vocabulary[tokens[0]] if self.first else ACTIVATIONS[0]
         pairs = tokens[self.first : len(tokens) - self.variable]
         return self.member(first, [(pairs[i] - 1, self.vocabulary[pairs[i + 1]]) for i in range(0, len(pairs), 2)])
