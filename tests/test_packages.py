@@ -27,7 +27,12 @@ SERVED = {
     ("nas-surrogates", "xgboost"): ("nas_surrogates.trees",),
     ("nas-train", "digits"): ("nas_train.data",),
     ("nas-search", "surrogates"): ("nas_search.optimizers.bo",),
-    ("nas-search", "spaces"): ("nas_search.cli.table", "nas_search.cli.table_space", "nas_search.compare.problem"),
+    ("nas-search", "spaces"): (
+        "nas_search.cli.table",
+        "nas_search.cli.table_build",
+        "nas_search.cli.table_space",
+        "nas_search.compare.problem",
+    ),
     ("nas-search", "train"): ("nas_search.cli.train",),
     ("nas-search", "postgres"): ("nas_search.store",),
     ("nas-search", "report"): ("nas_search.report", "nas_search.compare.picture"),

@@ -308,3 +308,61 @@ def table_join(
     from nas_search.cli.table import join as run
 
     run(first, second, out, rename or [], json)
+
+
+@tables.command("build")
+def table_build(
+    space: Annotated[str, typer.Option(metavar="NAME[:KEY=VALUE,…]", help="Space whose members are trained.")],
+    out: Annotated[
+        Path, typer.Option(metavar="FILE.npz", help="The table to write; FILE.npz.run keeps the trainings.")
+    ],
+    data: Annotated[
+        str | None, typer.Option(metavar="digits|cifar10|FILE.npz|FOLDER", help="Train each network on these images.")
+    ] = None,
+    evaluator: Annotated[
+        str | None, typer.Option(metavar="NAME[:KEY=VALUE,…]", help="Another way to measure architectures.")
+    ] = None,
+    number: Annotated[
+        int | None, typer.Option("--n", metavar="N", min=1, help="Random members; the sample has no twins.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All members, one of each class of twins.")] = False,
+    twins: Annotated[bool, typer.Option("--twins", help="Twins are trained, too.")] = False,
+    fidelity: Annotated[
+        list[float] | None,
+        typer.Option(metavar="EPOCHS", help="Train at this fidelity; may be given again. [default: the recipe's]"),
+    ] = None,
+    replicates: Annotated[int, typer.Option(metavar="N", min=1, help="Trainings of each member and fidelity.")] = 1,
+    objective: Annotated[
+        list[str] | None,
+        typer.Option(metavar="max:METRIC|min:METRIC", help="What searches of the table optimise."),
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Keep this metric; may be given again. [default: all]")
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(metavar="NAME", help="Named recipe of training.")] = None,
+    train: Annotated[str | None, typer.Option(metavar="KEY=VALUE,…", help="More options of the training.")] = None,
+    network: Annotated[str | None, typer.Option(metavar="KEY=VALUE,…", help="Size of the networks.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all random numbers. [default: 0]")] = None,
+    executor: Annotated[
+        str | None, typer.Option(metavar="serial|processes[:N]", help="Where trainings run. [default: serial]")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(metavar="N", help="CPU threads of one training.")] = None,
+    name: Annotated[str | None, typer.Option(metavar="TEXT", help="What the table is called. [default: FILE]")] = None,
+    licence: Annotated[str, typer.Option(metavar="TEXT", help="Under which others may use it.")] = "not stated",
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train members of a space and write what was measured as a table; stopped, the same command goes on."""
+    from nas_core.errors import InvalidOption
+    from nas_search.cli.options import SearchOptions
+    from nas_search.cli.table_build import Wanted
+    from nas_search.cli.table_build import build as run
+
+    if everything == (number is not None):
+        raise InvalidOption("how many members are to be trained?", expected="either --n N or --all")
+    options = SearchOptions(
+        space=space, optimizer="sweep", data=data, evaluator=evaluator, objectives=objective or ["max:val_accuracy"],
+        seed=seed, executor=executor, threads=threads, recipe=recipe, train=train, network=network,
+    )  # fmt: skip
+    wanted = Wanted(number, tuple(fidelity or ()), replicates, twins, tuple(metric or ()), name, licence)
+    run(options, wanted, out, json)
