@@ -368,6 +368,22 @@ def test_the_best_is_trained_longer_and_tested_once(nas: Nas, monkeypatch: pytes
     assert read_final(Path("other")) == {key: value for key, value in again.items() if key != "directory"}
 
 
+def test_several_are_trained_each_in_a_folder_and_once(nas: Nas, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = trained(nas, monkeypatch)
+    ranked = [one["trial"] for one in nas("best", "run", "--number", "2", "--json").json["best"]]
+    found = nas("train", "run", "--best", "2", "--data", "digits", "--json").json
+    assert [one["trial"] for one in found["trained"]] == ranked
+    assert [called["out"] for called in calls] == [Path(f"run/final/trial{number}") for number in ranked]
+
+    again = nas("train", "run", "--best", "3", "--data", "digits", "--json")
+    assert [one["trial"] for one in again.json["trained"]][:2] == ranked
+    assert len(calls) == 3
+    assert_one_error(nas("train", "run", "--best", "2", "--data", "digits", "--epochs", "3"), "tested already")
+    assert_one_error(nas("train", "run", "--data", "digits"), f"already .*run/final/trial{ranked[0]}/result.json")
+    assert_one_error(nas("train", "run", "--best", "2", "--pareto", "--data", "digits"), "one of --trial, --best")
+    assert len(calls) == 3
+
+
 @needs_matplotlib
 def test_the_report_tells_of_the_last_training(nas: Nas, monkeypatch: pytest.MonkeyPatch) -> None:
     trained(nas, monkeypatch)

@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nas_core.errors import InvalidTable
 from nas_spaces.nasbench201 import OPERATIONS, NASBench201
 from nas_spaces.tables import Table
-from nas_spaces.tables.convert import main
+from nas_spaces.tables.check import problems
+from nas_spaces.tables.convert import KINDS, main
+from nas_spaces.tables.recognise import ARRAYS, NAMES
 
 SPACE = NASBench201()
 
@@ -118,3 +121,43 @@ def test_the_published_arrays(published: Path, tmp_path: Path) -> None:
     )
     assert table.lookup([best], "params")[0] == 1_073_466
     assert not table.failed(200).any()
+
+
+def test_a_raw_source_is_told_from_a_damaged_table(tmp_path: Path) -> None:
+    """The message names the command, and the command takes the very file."""
+    folder = sources(tmp_path)
+    for name in ("nb201_c10.npz", "nb201_latency.npz"):
+        with pytest.raises(InvalidTable, match=r"Make a table of it: nas table convert nb201 FILE OUT\.npz$"):
+            Table.load(folder / name)
+        assert "nas table convert nb201 FILE" in problems(folder / name)[0]
+        assert main(["nb201", str(folder / name), str(tmp_path / "out.npz")]) == 0
+    np.savez(tmp_path / "own.npz", val_accuracy=np.ones(3))
+    with pytest.raises(InvalidTable, match=r"convert KIND FILE OUT\.npz, where KIND is one of nb101, .*, darts214, "):
+        Table.load(tmp_path / "own.npz")
+    (tmp_path / "nasbench_only108.tfrecord").write_bytes(b"\x00" * 40)
+    with pytest.raises(InvalidTable, match=r"nas table convert nb101-tfrecord FILE"):
+        Table.load(tmp_path / "nasbench_only108.tfrecord")
+    (tmp_path / "x.npz").write_bytes(b"\x00" * 40)
+    with pytest.raises(InvalidTable, match=r"Copy or convert it again"):
+        Table.load(tmp_path / "x.npz")
+
+
+def test_what_is_recognised_can_be_read() -> None:
+    assert {*ARRAYS.values(), *NAMES} <= set(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        ("nb101_20k.npz", "nb101"),
+        ("nb201_c10.npz", "nb201"),
+        ("nb201_latency.npz", "nb201"),
+        ("darts214_c10.npz", "darts214"),
+        ("zero_cost.npz", "nb301"),
+        ("nasbench_nlp_wikitext2.json.gz", "nlp"),
+        ("nb101_space.npz", "KIND"),
+    ],
+)
+def test_the_published_arrays_are_recognised(published: Path, file: str, kind: str) -> None:
+    with pytest.raises(InvalidTable, match=f"nas table convert {kind} FILE"):
+        Table.load(published / file)

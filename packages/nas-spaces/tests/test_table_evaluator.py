@@ -11,6 +11,7 @@ import pytest
 from nas_core.architecture import Architecture
 from nas_core.errors import InvalidOption, InvalidTable, TrialFailed
 from nas_core.evaluator import Evaluation
+from nas_core.registry import from_config
 from nas_core.testing import EvaluatorContract
 from nas_spaces.declared import DeclaredSpace
 from nas_spaces.nasbench201 import NASBench201
@@ -174,3 +175,53 @@ def test_a_table_without_fidelities(tmp_path: Path) -> None:
     assert evaluator.evaluate(evaluation()).seconds == 0.0
     with pytest.raises(TrialFailed, match="expected none: its results do not depend on one"):
         evaluator.evaluate(evaluation(fidelity=4))
+
+
+def parallel(folder: Path) -> tuple[str, DeclaredSpace]:
+    """Two parallel operations: members that differ in their order alone are isomorphic; some are in the table."""
+    choices = ["conv", "skip", "pool"]
+    edges = [{"from": "x", "to": "y", "decision": name} for name in ("left", "right")]
+    config = {
+        "name": "parallel",
+        "decisions": {"left": choices, "right": choices},
+        "graphs": {"cell": {"inputs": ["x"], "outputs": ["y"], "edges": edges}},
+    }
+    columns = {
+        "decisions": np.array([[0, 1], [0, 2], [2, 0]]),
+        "val_accuracy": np.array([90.0, 80.0, 81.0]),
+        "params": np.array([10, 20, 30]),
+        "train_seconds": np.array([5.0, 6.0, 7.0]),
+    }
+    Table({**META, "space": config}, columns).save(folder / "parallel.npz")
+    space: DeclaredSpace = from_config("space", config)
+    return str(folder / "parallel.npz"), space
+
+
+def test_isomorphic_members_are_read_where_that_is_asked_for(tmp_path: Path) -> None:
+    path, space = parallel(tmp_path)
+    equal, graph = TableEvaluator(path), TableEvaluator(path, match="graph")
+    for evaluator in (equal, graph):
+        evaluator.prepare(space)
+    assert equal.metrics == ("val_accuracy", "params", "train_seconds")
+    assert graph.metrics == ("val_accuracy",)  # parameters depend on the order of vertices
+    assert graph.requires == {"graphs"}
+    assert TableEvaluator(**{k: v for k, v in graph.to_config().items() if k != "name"}).match == "graph"
+
+    def read(evaluator: TableEvaluator, *values: str) -> tuple[dict[str, float], float]:
+        found = evaluator.evaluate(Evaluation(space, space.canonical(values)))
+        return dict(found.metrics), found.seconds
+
+    assert read(equal, "conv", "skip")[0]["params"] == 10
+    assert read(graph, "conv", "skip") == read(graph, "skip", "conv") == ({"val_accuracy": 90.0}, 5.0)
+    assert read(graph, "conv", "pool") == ({"val_accuracy": 80.0}, 6.0)
+    assert read(graph, "pool", "conv") == ({"val_accuracy": 81.0}, 7.0)  # an equal one comes first
+    with pytest.raises(TrialFailed, match=r"restricted:table=FILE .*; with match=graph the results of isomorphic"):
+        read(equal, "skip", "conv")
+    with pytest.raises(TrialFailed, match=r"restricted:table=FILE holds only members that the table has$") as caught:
+        read(graph, "skip", "skip")
+    assert caught.value.reason == "not_in_table"
+
+
+def test_there_are_two_ways_to_match(file: str) -> None:
+    with pytest.raises(InvalidOption, match="no way to match: 'twins'; expected one of equal, graph"):
+        TableEvaluator(file, match="twins")

@@ -25,6 +25,8 @@ GROUPS: Mapping[str, str] = {
 }
 """Kinds of components and their entry-point groups."""
 
+_DECLARED = "declared"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -113,13 +115,18 @@ def check_options(component: Any, name: str, options: Mapping[str, Any], positio
 def from_config(kind: str, config: Mapping[str, Any], *positional: Any) -> Any:
     """Build a component from its plain data `{"name": …, **options}`.
 
+    A space that nobody registered can be declared on the spot, `{"name": …, "decisions": …}`: the space registered as
+    `declared` is made, with that name as its title.
+
     Raises:
         RegistryError, InvalidOption: see `make`.
     """
     if not isinstance(config.get("name"), str):
         raise InvalidOption(f"the configuration of a {kind} needs a name", value=dict(config))
-    options = {key: value for key, value in config.items() if key != "name"}
-    return make(kind, config["name"], *positional, **options)
+    name, options = config["name"], {key: value for key, value in config.items() if key != "name"}
+    if kind == "space" and "decisions" in options and ":" not in name and name not in _points(kind):
+        name, options = _DECLARED, {**options, "title": name}
+    return make(kind, name, *positional, **options)
 
 
 def _imported(kind: str, path: str) -> Any:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from nas_core.architecture import Architecture
 from nas_core.errors import InvalidMeasurement
@@ -96,6 +96,8 @@ class Measurement:
     def __post_init__(self) -> None:
         for name, value in self.metrics.items():
             check_metric_name(name)
+            if type(value) is float and math.isfinite(value):
+                continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise InvalidMeasurement(f"metric {name!r} must be a finite number", value=value)
         if not self.metrics:
@@ -145,3 +147,15 @@ class Trial:
     def seconds(self) -> float:
         """What it has cost on its device so far as is known."""
         return self.result.seconds if self.result is not None else 0.0
+
+
+T = TypeVar("T", Proposal, Trial)
+
+
+def units_of(entries: Sequence[T]) -> list[tuple[T, ...]]:
+    """Proposals or trials as what is evaluated at once: the members of a group together, all others alone, in order."""
+    units: dict[str | int, list[T]] = {}
+    for i, one in enumerate(entries):
+        group = (one.proposal if isinstance(one, Trial) else one).group
+        units.setdefault(i if group is None else group, []).append(one)
+    return [tuple(unit) for unit in units.values()]

@@ -85,6 +85,10 @@ class Picks:
     def __len__(self) -> int:
         return len(self.architectures)
 
+    def is_new(self, architecture: Architecture) -> bool:
+        """Whether an architecture could be added."""
+        return self._seen.key(architecture) not in self._keys and architecture not in self._seen
+
     def add(self, architecture: Architecture) -> bool:
         """Choose an architecture if it is new; says whether it was."""
         key = self._seen.key(architecture)
@@ -100,10 +104,11 @@ class Picks:
         Draws from `space.sample` until a draw is new. After many vain draws a space that can list its members gives a
         uniform one of those that are left; another space is taken to be used up after 10,000 draws.
         """
-        tries = _TRIES if isinstance(space, Enumerable) else _TRIES_WITHOUT_A_LIST
-        for _ in range(tries):
+        for tried in range(_TRIES_WITHOUT_A_LIST):
             if self.add(space.sample(rng, 1)[0]):
                 return True
+            if tried + 1 == _TRIES and isinstance(space, Enumerable):
+                break
         if not isinstance(space, Enumerable):
             return False
         left = [a for a in space.enumerate() if a not in self._seen and self._seen.key(a) not in self._keys]

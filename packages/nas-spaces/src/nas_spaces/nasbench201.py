@@ -67,6 +67,16 @@ class NASBench201(Space):
         for operations in product(OPERATIONS, repeat=len(EDGES)):
             yield Architecture(self.name, operations)
 
+    def neighbors(self, a: Architecture) -> list[Architecture]:
+        """The 24 members with another operation on one edge, in the order of the decisions."""
+        v = a.values
+        return [
+            Architecture(self.name, (*v[:i], other, *v[i + 1 :]))
+            for i, own in enumerate(v)
+            for other in OPERATIONS
+            if other != own
+        ]
+
     def text(self, a: Architecture) -> str:
         """The published notation."""
         return _WRITTEN.format(*a.values)

@@ -204,9 +204,9 @@ def _generate(network: Network, stateful: bool) -> tuple[str, Callable[..., Any]
     states = graph.placeholder("states") if stateful else None
     values: dict[int, fx.Node] = {}
     new_states: dict[str, fx.Node] = {}
-    for i in _needed(network):
+    for i in needed_nodes(network):
         node = network.nodes[i]
-        inputs = [values[j] for j in _read(network, node)]
+        inputs = [values[j] for j in inputs_read(network, node)]
         if isinstance(node.primitive, Input):
             values[i] = x
         elif isinstance(node.primitive, StateIn):
@@ -231,17 +231,17 @@ def _generate(network: Network, stateful: bool) -> tuple[str, Callable[..., Any]
     return code.src, run
 
 
-def _needed(network: Network) -> list[int]:
+def needed_nodes(network: Network) -> list[int]:
     """The nodes that an output or a new state depends on, in order."""
     needed = {i for _, i in network.outputs}
     needed |= {i for i, node in enumerate(network.nodes) if isinstance(node.primitive, StateOut)}
     for i in range(len(network.nodes) - 1, -1, -1):
         if i in needed:
-            needed.update(_read(network, network.nodes[i]))
+            needed.update(inputs_read(network, network.nodes[i]))
     return sorted(needed)
 
 
-def _read(network: Network, node: Node) -> tuple[int, ...]:
+def inputs_read(network: Network, node: Node) -> tuple[int, ...]:
     """The inputs that a node's line names: a zero needs none, and a sum leaves zeros out if anything else is left."""
     if isinstance(node.primitive, Zero):
         return ()

@@ -181,6 +181,10 @@ def draw(
 def train(
     directory: Directory,
     trial: Annotated[int | None, typer.Option(metavar="N", min=0, help="Trial to train. [default: the best]")] = None,
+    number: Annotated[
+        int | None, typer.Option("--best", metavar="K", min=1, help="Train the K best, each in DIR/final/trialN.")
+    ] = None,
+    pareto: Annotated[bool, typer.Option("--pareto", help="Train the whole Pareto front, likewise.")] = False,
     data: Annotated[
         str | None, typer.Option(metavar="digits|cifar10|FILE.npz|FOLDER", help="Images. [default: the search's]")
     ] = None,
@@ -193,16 +197,44 @@ def train(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Train the best architecture longer and test it once."""
-    from nas_search.cli.train import FinalOptions
+    """Train the best architecture, or several, longer and test each once."""
+    from nas_search.cli.train import FinalOptions, Which
     from nas_search.cli.train import train as run
 
-    run(directory, trial, FinalOptions(data=data, recipe=recipe, epochs=epochs, network=network), out, json)
+    which = Which(trial=trial, best=number, pareto=pareto)
+    run(directory, which, FinalOptions(data=data, recipe=recipe, epochs=epochs, network=network), out, json)
+
+
+@app.command()
+def export(
+    directory: Directory,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder to make.")],
+    trial: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Trial to export. [default: the one trained to the end, or the best]"),
+    ] = None,
+    final: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where `nas train` kept its networks. [default: DIR/final]")
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            metavar="source|program|onnx",
+            help="What to write; may be given again. Source, weights and card always are. [default: all]",
+        ),
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write a found network as files that need torch alone."""
+    from nas_search.cli.export import export as run
+
+    run(directory, trial, final, formats or [], out, json)
 
 
 @app.command()
 def compare(
-    table: Annotated[list[Path], typer.Option(metavar="FILE", help="Table to search; may be given again.")],
     optimizer: Annotated[
         list[str],
         typer.Option(
@@ -212,6 +244,13 @@ def compare(
     ],
     budget: Annotated[int, typer.Option(metavar="N", help="Labels of one run.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the comparison; one that was begun goes on.")],
+    table: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Table to search; may be given again.")
+    ] = None,
+    fitted: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Table to fit a surrogate on, whose whole space is searched; likewise."),
+    ] = None,
     seeds: Annotated[int, typer.Option(metavar="S", help="Runs of each optimizer on each table.")] = 20,
     objective: Annotated[
         list[str] | None,
@@ -240,8 +279,8 @@ def compare(
     from nas_search.cli.compare import compare as run
 
     options = CompareOptions(
-        tables=table, optimizers=optimizer, budget=budget, seeds=seeds, objectives=objective or (),
-        constraints=constraint or (), at=at or (), top=top or (), workers=workers,
+        tables=table or (), optimizers=optimizer, budget=budget, seeds=seeds, objectives=objective or (),
+        constraints=constraint or (), at=at or (), top=top or (), fitted=fitted or (), workers=workers,
     )  # fmt: skip
     run(options, out, json)
 
@@ -291,6 +330,24 @@ def table_convert(
     from nas_search.cli.table import convert as run
 
     run(kind, source, out, json)
+
+
+@tables.command("fit")
+def table_fit(
+    file: TableFile,
+    surrogate: Annotated[str, typer.Option(metavar="NAME[:KEY=VALUE,…]", help="What is fitted.")] = "gp",
+    metric: Annotated[
+        list[str] | None, typer.Option(metavar="METRIC", help="What to fit; may be given again. [default: objectives]")
+    ] = None,
+    folds: Annotated[int, typer.Option(metavar="K", help="Parts of the cross-validation.")] = 5,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the parts and the fits.")] = 0,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say how well the evaluator surrogate_table predicts what it has not seen."""
+    from nas_search.cli.table_fit import fit as run
+
+    run(file, surrogate, metric or [], folds, seed, json)
 
 
 @tables.command("join")

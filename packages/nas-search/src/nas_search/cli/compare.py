@@ -35,6 +35,7 @@ class CompareOptions:
     constraints: Sequence[str] = ()
     at: Sequence[int] = ()
     top: Sequence[float] = ()
+    fitted: Sequence[Path] = ()
     workers: int | None = None
 
 
@@ -49,7 +50,13 @@ def compare(options: CompareOptions, out: Path, json: bool) -> None:
     if workers < 1:
         raise InvalidOption("there must be at least one worker", value=workers, place="--workers")
     plan, problems = make_plan(
-        options.tables, options.optimizers, options.objectives, options.constraints, options.budget, options.seeds
+        options.tables,
+        options.optimizers,
+        options.objectives,
+        options.constraints,
+        options.budget,
+        options.seeds,
+        options.fitted,
     )
     at, shares = checked_budgets(options.at, plan.budget), checked_shares(options.top)
     with open_journal(plan, out) as journal:

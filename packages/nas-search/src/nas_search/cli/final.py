@@ -1,4 +1,7 @@
-"""The result of a final training, kept beside the run so that nobody tests twice without knowing it."""
+"""The results of final trainings, kept beside the run so that nobody tests twice without knowing it.
+
+One network's result lies in the folder itself, those of several in subfolders `trialN`.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,25 @@ def read_final(directory: Path) -> dict[str, Any] | None:
     if not complete:
         raise StoreError("the file of the final result is damaged", place=str(path), remedy="Remove it to train anew.")
     return dict(found)
+
+
+def place_of(folder: Path, trial: int) -> Path:
+    """Where the final training of a trial lies that is one of several."""
+    return folder / f"trial{trial}"
+
+
+def finals(folder: Path) -> dict[int, tuple[Path, dict[str, Any]]]:
+    """Place and result of every final training in a folder, by trial; one in the folder itself before its subfolders.
+
+    Raises:
+        StoreError: a result is damaged.
+    """
+    found: dict[int, tuple[Path, dict[str, Any]]] = {}
+    for place in (folder, *sorted(folder.glob("trial*"))):
+        result = read_final(place)
+        if result is not None:
+            found.setdefault(int(result["trial"]), (place, result))
+    return found
 
 
 def write_final(directory: Path, result: Mapping[str, Any]) -> None:

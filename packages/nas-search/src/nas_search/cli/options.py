@@ -14,6 +14,7 @@ from nas_search.config import StudyConfig, component, read_toml
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _TRAINING = ("epochs", "recipe", "train", "network")
 _OPTIMIZER = {"name": "evolution"}
+_OF_TABLES = ("table", "surrogate_table")  # evaluators whose option `file` is a table
 
 # what a file need not say because options may: valid stand-ins, so that the rest of the file can be checked by itself
 _STAND_INS = {"space": "space", "optimizer": "optimizer", "evaluator": "evaluator", "objectives": ["max:val_accuracy"]}
@@ -142,15 +143,15 @@ def _from_anywhere(evaluator: dict[str, Any]) -> dict[str, Any]:
     name, found = evaluator["name"], dict(evaluator)
     if name == "train" and isinstance(found.get("data"), str):
         found["data"] = data_source(found["data"])
-    if name == "table" and isinstance(found.get("file"), str):
+    if name in _OF_TABLES and isinstance(found.get("file"), str):
         found["file"] = str(Path(found["file"]).expanduser().resolve())
     return found
 
 
 def _set_what_the_table_says(mapping: dict[str, Any]) -> None:
-    """The space and the objectives of the table that is looked up, where nothing else says them."""
+    """The space and the objectives of the table that is looked up or fitted, where nothing else says them."""
     evaluator: Mapping[str, Any] = mapping["evaluator"]
-    if evaluator["name"] != "table" or "file" not in evaluator or {"space", "objectives"} <= mapping.keys():
+    if evaluator["name"] not in _OF_TABLES or "file" not in evaluator or {"space", "objectives"} <= mapping.keys():
         return
     from nas_search.cli.table_space import described
 

@@ -34,12 +34,13 @@ def info(file: Path, json: bool) -> None:
     Raises:
         InvalidTable: the file is not there, damaged or no table.
     """
-    found = described(Table.load(file), file)
+    table = Table.load(file)
+    found = described(table, file)
     if json:
         print_json(found)
         return
     replicates = "" if found["rows"] == found["architectures"] else f" of {found['architectures']} architectures"
-    print(f"{found['name']}: {found['rows']} rows{replicates} of {found['space']['name']}")
+    print(f"{found['name']}: {found['rows']} rows{replicates} of {table.space.name}")
     print(f"source: {found['source']}\nlicence: {found['licence']}\nobjective: {', '.join(found['objectives'])}")
     head = ("column", "unit", "least", "greatest", "mean", "failed")
     body = [

@@ -1,18 +1,21 @@
-"""`nas train`: the best architecture trained longer and tested once. Served by the extra `train`."""
+"""`nas train`: the best architecture, or several, trained longer and tested once. Served by the extra `train`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from nas_core.errors import InvalidOption, RegistryError
-from nas_core.trial import Measurement
+from nas_core.errors import InvalidOption, NasError, RegistryError, TrialFailed
+from nas_core.space import Space
+from nas_core.trial import Measurement, Trial
 from nas_search.cli.draw import chosen_trial
-from nas_search.cli.final import RESULT, read_final, write_final
+from nas_search.cli.final import RESULT, finals, place_of, read_final, write_final
+from nas_search.cli.inspect import best_trials
 from nas_search.cli.options import data_source, options_of
 from nas_search.cli.output import print_json, say
 from nas_search.report.numbers import device_time, shown, shown_metrics, tested_first
@@ -20,6 +23,9 @@ from nas_search.study import Study
 
 if TYPE_CHECKING:
     from nas_train.loop import Epoch
+
+_COMPARED = ("data", "network", "recipe", "epochs")
+"""What makes a training another one."""
 
 
 @dataclass(frozen=True)
@@ -32,43 +38,147 @@ class FinalOptions:
     network: str | None = None
 
 
-def train(directory: Path, number: int | None, options: FinalOptions, out: Path | None, json: bool) -> None:
-    """Train the architecture of a trial anew, test it, and keep the result.
+@dataclass(frozen=True)
+class Which:
+    """Which architectures to train; the best one where nothing is said.
+
+    Args:
+        trial: that of one trial.
+        best: the so many best ones.
+        pareto: all of the Pareto front.
+    """
+
+    trial: int | None = None
+    best: int | None = None
+    pareto: bool = False
+
+    @property
+    def several(self) -> bool:
+        """Whether each one gets a folder of its own."""
+        return self.best is not None or self.pareto
+
+
+class Member(NamedTuple):
+    """One architecture to train: the trial that found it, its text, and the folder for its files."""
+
+    trial: Trial
+    text: str
+    place: Path
+
+
+def train(directory: Path, which: Which, options: FinalOptions, out: Path | None, json: bool) -> None:
+    """Train architectures anew, test each, and keep the results.
+
+    Of several, those that have been trained and tested so already are left alone: the same command goes on after an
+    interruption.
 
     Raises:
-        NasError: it has been tested already, nothing says on which data, or nas-train is not installed.
+        NasError: one has been tested already, nothing says on which data, a training fails, or nas-train is not
+            installed.
         typer.Exit: with 130 where Ctrl-C ended it.
     """
-    place = directory / "final" if out is None else out
+    folder = directory / "final" if out is None else out
     with Study.open(directory, read_only=True) as study:
-        _check_untested(place)
-        trial, space = chosen_trial(study, number), study.space
+        members, several = _members(study, which, folder), which.several
+        if not several:
+            _check_untested(folder, members[0].trial.number)
         settings = _settings(study.config.evaluator, options)
-        more = {"seed": study.config.seed, "draw": trial.proposal.draw, "threads": study.config.threads}
-    text, train_final = space.text(trial.architecture), _train_final()
+        done = _done(folder, members, settings) if several else {}
+        more = {"seed": study.config.seed, "threads": study.config.threads}
+        space = study.space
+    run = partial(_trained, _train_final(), space, settings=settings, more=more, json=json)
+    results, failed = [], []
+    for member in members:
+        if member.trial.number in done:
+            say(f"trial {member.trial.number} has been trained and tested already")
+            results.append(done[member.trial.number])
+            continue
+        try:
+            results.append(run(member))
+        except TrialFailed as error:
+            if not several:
+                raise
+            failed.append(member.trial.number)
+            say(f"trial {member.trial.number} failed: {error}")
+    if json:
+        print_json({"directory": str(folder), **({"trained": results} if several else results[0])})
+    if failed:
+        raise NasError(f"{len(failed)} of {len(members)} trainings failed", value=failed, place=str(folder))
+
+
+def _members(study: Study, which: Which, folder: Path) -> list[Member]:
+    """What is to be trained, and where; of several, each architecture and draw once."""
+    if not which.several:
+        trial = chosen_trial(study, which.trial)
+        return [Member(trial, study.space.text(trial.architecture), folder)]
+    if [which.trial is not None, which.best is not None, which.pareto].count(True) > 1:
+        raise InvalidOption("several ways to say what is to be trained", expected="one of --trial, --best, --pareto")
+    found: dict[Any, Member] = {}
+    for row in best_trials(study, None if which.pareto else len(study.trials())):
+        member = Member(row.trial, row.text, place_of(folder, row.trial.number))
+        found.setdefault((row.trial.architecture, row.trial.proposal.draw), member)
+    return list(found.values())[: which.best]
+
+
+def _trained(
+    train_final: Callable[..., Measurement],
+    space: Space,
+    member: Member,
+    *,
+    settings: Mapping[str, Any],
+    more: Mapping[str, Any],
+    json: bool,
+) -> dict[str, Any]:
+    """Train and test one architecture, and keep and show the result."""
+    trial, text, place = member
     say(f"training trial {trial.number} anew: {text}")
     try:
-        measured = train_final(space, trial.architecture, out=place, on_epoch=_say_epoch, **settings, **more)
+        measured = train_final(
+            space, trial.architecture, out=place, draw=trial.proposal.draw, on_epoch=_say_epoch, **settings, **more
+        )
     except KeyboardInterrupt:
         say("stopped before the test; the same command goes on from the last epoch")
         raise typer.Exit(130) from None
     result = _result(trial.number, text, measured, settings)
     write_final(place, result)
-    if json:
-        print_json({"directory": str(place), **result})
-    else:
+    if not json:
         print(f"trial {trial.number}: {shown_metrics(measured.metrics, tested_first(measured.metrics))}")
         print(f"cost: {device_time(measured.seconds)}; kept in {place}")
+    return result
 
 
-def _check_untested(place: Path) -> None:
-    found = read_final(place)
-    if found is not None:
-        raise InvalidOption(
-            f"trial {found['trial']} has been trained and tested already",
-            place=str(place / RESULT),
-            remedy="Testing until it looks well would make the test worthless; --out keeps another result elsewhere.",
-        )
+def _check_untested(folder: Path, trial: int) -> None:
+    """That nothing lies in the folder, and that the trial has not been trained as one of several."""
+    own = read_final(folder)
+    if own is not None:
+        raise _tested(own["trial"], folder)
+    if trial in (trained := finals(folder)):
+        raise _tested(trial, trained[trial][0])
+
+
+def _done(folder: Path, members: Sequence[Member], settings: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+    """Results of those that have been trained and tested as is wanted now.
+
+    Raises:
+        InvalidOption: one has been trained and tested otherwise.
+    """
+    done = {}
+    trained = finals(folder)
+    for number in (member.trial.number for member in members):
+        if number in trained:
+            place, result = trained[number]
+            if any(result.get(name) != settings.get(name) for name in _COMPARED):
+                raise _tested(number, place)
+            done[number] = result
+    return done
+
+
+def _tested(trial: int, place: Path) -> InvalidOption:
+    return InvalidOption(
+        f"trial {trial} has been trained and tested already",
+        place=str(place / RESULT),
+        remedy="Testing until it looks well would make the test worthless; --out keeps another result elsewhere.",
+    )
 
 
 def _settings(evaluator: Mapping[str, Any], options: FinalOptions) -> dict[str, Any]:

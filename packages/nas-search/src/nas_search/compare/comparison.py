@@ -10,11 +10,11 @@ from typing import Any, final
 
 from nas_core.errors import RegistryError, StoreError
 from nas_search.compare.figures import Curves, curves, figures
+from nas_search.compare.fitted import SearchProblem
 from nas_search.compare.journal import Journal
 from nas_search.compare.markdown import markdown
 from nas_search.compare.picture import Panel, draw
 from nas_search.compare.plan import Plan
-from nas_search.compare.problem import Problem
 from nas_search.compare.run import Record
 from nas_search.compare.workers import job, runs
 from nas_search.provenance import machine, versions
@@ -57,7 +57,7 @@ def run_missing(
     wanted = plan.wanted
     done = {(record["table"], record["optimizer"], record["seed"]) for record in journal.records}
     jobs = [
-        job(table.name, table.file, optimizer, seed, plan.budget, wanted)
+        job(table, optimizer, seed, plan.budget, wanted)
         for seed in range(plan.seeds)
         for table in plan.tables
         for optimizer in plan.optimizers
@@ -72,7 +72,7 @@ def run_missing(
 
 def write(
     plan: Plan,
-    problems: Sequence[Problem],
+    problems: Sequence[SearchProblem],
     journal: Journal,
     directory: Path,
     at: Sequence[int],

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nas_core.errors import InvalidOption
 from nas_core.objective import Objectives
 from nas_core.pareto import hypervolume
-from nas_search.compare.problem import Problem
+from nas_search.compare.fitted import SearchProblem
 from nas_search.compare.run import Record
 
 FloatArray = NDArray[np.float64]
@@ -45,7 +45,7 @@ class Curves:
     seconds: FloatArray | None
 
 
-def curves(records: Sequence[Record], problem: Problem, budget: int) -> Curves:
+def curves(records: Sequence[Record], problem: SearchProblem, budget: int) -> Curves:
     """The curves of the runs of one optimizer on one table."""
     objectives = problem.objectives
     values = [_values(record, objectives, budget) for record in records]
@@ -61,7 +61,7 @@ def curves(records: Sequence[Record], problem: Problem, budget: int) -> Curves:
 
 
 def figures(
-    records: Sequence[Record], problem: Problem, drawn: Curves, at: Iterable[int], shares: Iterable[float]
+    records: Sequence[Record], problem: SearchProblem, drawn: Curves, at: Iterable[int], shares: Iterable[float]
 ) -> dict[str, Any]:
     """The figures of one optimizer on one table, as plain data.
 
@@ -79,14 +79,15 @@ def figures(
     columns = [n - 1 for n in at]
     constrained = bool(problem.objectives.constraints)
     twins = [record["twins"] for record in records]
+    optimum = problem.optimum
     return {
         "seeds": len(records),
         "budget": budget,
         "labels": _mean(len(record["values"]) for record in records),
-        "labels_to_optimum": labels_to(drawn.loss, problem.optimum),
-        "labels_to_top": {f"{share:g}": labels_to(drawn.loss, problem.threshold(share)) for share in shares},
+        "labels_to_optimum": None if optimum is None else labels_to(drawn.loss, optimum),
+        "labels_to_top": {f"{s:g}": labels_to(drawn.loss, least) for s, least in problem.thresholds(shares).items()},
         "best_at": _read(drawn.best, columns),
-        "test_of_best": None if problem.test is None else mean_se(_tested(records, drawn.loss)),
+        "test_of_best": None if problem.test_metric is None else mean_se(_tested(records, drawn.loss)),
         "hypervolume_at": None if drawn.volume is None else _read(drawn.volume, columns),
         "feasible_share": mean_se(_feasible(records, problem.objectives)) if constrained else None,
         "failed": _mean(record["failed"] for record in records),

@@ -35,7 +35,10 @@ def markdown(plan: Plan, facts: Mapping[str, Mapping[str, Any]], rows: Sequence[
 
 def _said(plan: Plan, facts: Mapping[str, Any]) -> str:
     at = "" if facts["fidelity"] is None else f" at fidelity {facts['fidelity']:g}"
-    text = f"{facts['members']:,} members{at}. The best {_metric(plan)} is {shown(facts['best'])}."
+    best = f"The best {_metric(plan)}"
+    text = f"{facts['members']:,} members{at}. {best} is {shown(facts['best'])}."
+    if "fitted" in facts:
+        text = f"{_fitted(facts['fitted'])} {best} of those{at} is {shown(facts['best'])}."
     if facts["reference"] is not None:
         corner = ", ".join(map(shown, facts["reference"]))
         text += (
@@ -43,6 +46,20 @@ def _said(plan: Plan, facts: Mapping[str, Any]) -> str:
             f"given in % of the whole table's, {shown(facts['hypervolume'])}."
         )
     return text
+
+
+def _fitted(fit: Mapping[str, Any]) -> str:
+    """What stands in for a measurement, and how far it is from one."""
+    errors = "; ".join(
+        f"{name} RMSE {shown(of['rmse'])}, R² {of['r2']:.2f}, Kendall {of['kendall']:.2f}, Spearman "
+        f"{of['spearman']:.2f}"
+        for name, of in fit["cross_validated"].items()
+    )
+    return (
+        f"No value is measured: the surrogate `{fit['surrogate']['name']}`, fitted on {fit['architectures']:,} members "
+        f"with results, answers for the whole space, of which no optimum is known. Its error on members held out, in "
+        f"{fit['folds']} folds: {errors}."
+    )
 
 
 def _metric(plan: Plan) -> str:
@@ -85,6 +102,8 @@ def _with_error(figure: Mapping[str, Any] | None, row: Row, scale: float = 1.0) 
     return shown(scale * figure["mean"]) + error + some
 
 
-def _labels(figure: Mapping[str, Any]) -> str:
+def _labels(figure: Mapping[str, Any] | None) -> str:
+    if figure is None:
+        return ""
     error = "" if figure["se"] is None else f" ± {figure['se']:.1f}"
     return f"{figure['mean']:.1f}{error} ({100 * figure['found']:.0f} % found)"

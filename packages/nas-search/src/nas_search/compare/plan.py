@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, final
 
 from nas_core.errors import InvalidOption, InvalidTable, NasError
 from nas_core.objective import Objectives
+from nas_search.compare.fitted import FittedProblem, SearchProblem
 from nas_search.compare.problem import Problem, read_table
 from nas_search.compare.searchers import make_searcher
 from nas_search.compare.wish import resolved
@@ -19,11 +20,24 @@ from nas_search.config import component
 @final
 @dataclass(frozen=True)
 class TableFile:
-    """A table of a comparison: the name that its rows go by, the file, and the digest of its contents."""
+    """A table of a comparison.
+
+    Args:
+        name: that its rows go by.
+        file: where it is.
+        sha256: digest of its contents.
+        fitted: how it is fitted, the options of `surrogate_table`; None where it is looked up.
+    """
 
     name: str
     file: str
     sha256: str
+    fitted: Mapping[str, Any] | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two tables the same."""
+        fitted = {} if self.fitted is None else {"fitted": dict(self.fitted)}
+        return {"name": self.name, "sha256": self.sha256, **fitted}
 
 
 @final
@@ -32,7 +46,7 @@ class Plan:
     """A comparison. `make_plan` checks all of it.
 
     Args:
-        tables: in the order given.
+        tables: those that are looked up and then those that are fitted, in the orders given.
         optimizers: as they were written, such as "evolution:population=20".
         objectives: with their directions, such as "max:val_accuracy".
         constraints: such as "params<=1e6".
@@ -55,7 +69,7 @@ class Plan:
     def identity(self) -> dict[str, Any]:
         """What makes two comparisons the same: everything but where the files lie."""
         plain = asdict(self)
-        tables = [{"name": table.name, "sha256": table.sha256} for table in self.tables]
+        tables = [table.identity() for table in self.tables]
         return {**plain, "tables": tables, **{key: list(plain[key]) for key in _LISTS}}
 
 
@@ -69,22 +83,24 @@ def make_plan(
     constraints: Sequence[str],
     budget: int,
     seeds: int,
-) -> tuple[Plan, list[Problem]]:
+    fitted: Sequence[Path] = (),
+) -> tuple[Plan, list[SearchProblem]]:
     """A checked comparison, and its tables as search problems in their order.
 
     Args:
-        files: the tables.
+        files: the tables that are looked up.
         optimizers: "NAME[:KEY=VALUE,…]".
         objectives: "METRIC", "max:METRIC" or "min:METRIC"; none for those that the tables state.
         constraints: "METRIC<=NUMBER" or "METRIC>=NUMBER".
         budget: labels of one run, from 1.
         seeds: how many runs of each, from 1.
+        fitted: tables that a surrogate is fitted on, which answers for the whole space.
 
     Raises:
         NasError: whatever would keep a run from working: a table that cannot be read, a metric that it lacks, an
             optimizer or option that does not exist or does not fit the space, a peer that is not installed.
     """
-    for name, given in (("table", files), ("optimizer", optimizers)):
+    for name, given in (("table", [*files, *fitted]), ("optimizer", optimizers)):
         if not given:
             raise InvalidOption(f"a comparison needs at least one {name}", place=f"--{name}")
     for name, value in (("budget", budget), ("seeds", seeds)):
@@ -94,17 +110,24 @@ def make_plan(
     if len(set(labels)) < len(labels):
         twice = next(label for i, label in enumerate(labels) if label in labels[:i])
         raise InvalidOption("an optimizer is named twice", value=twice, place="--optimizer")
-    tables = [read_table(file) for file in files]
+    every = [*files, *fitted]
+    tables = [read_table(file) for file in every]
     wanted = resolved(objectives, constraints, tables)
-    problems = [Problem(file, table, wanted) for file, table in zip(files, tables, strict=True)]
+    problems: list[SearchProblem] = [
+        Problem(file, table, wanted) if i < len(files) else FittedProblem(file, table, wanted)
+        for i, (file, table) in enumerate(zip(every, tables, strict=True))
+    ]
     for label in labels:
         for problem in problems:
             try:
                 make_searcher(component(label), problem.space, wanted, seed=0)
             except NasError as error:
                 raise error.at(f"--optimizer {label}") from None
-    names = _names([problem.name for problem in problems], files)
-    described = [TableFile(n, str(file.resolve()), _digest(file)) for n, file in zip(names, files, strict=True)]
+    names = _names([problem.name for problem in problems], every)
+    described = [
+        TableFile(n, str(file.resolve()), _digest(file), problem.fitted)
+        for n, file, problem in zip(names, every, problems, strict=True)
+    ]
     texts = wanted.to_config()
     plan = Plan(tuple(described), labels, tuple(texts["objectives"]), tuple(texts["constraints"]), budget, seeds)
     return plan, problems

@@ -10,7 +10,7 @@ Notation
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, final
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas_core.architecture import Architecture
-from nas_core.errors import InvalidObjective, InvalidOption, RegistryError
+from nas_core.errors import InvalidObjective, RegistryError
 from nas_core.objective import Objectives
 from nas_core.pareto import hypervolume
 from nas_core.registry import from_config
@@ -43,6 +43,11 @@ class TableLike(Protocol):
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the metrics without fidelities."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Full names of the metrics, such as `val_accuracy@12`."""
         ...
 
     def fidelities(self, metric: str | None = None) -> tuple[float, ...]:
@@ -86,11 +91,30 @@ class Label(NamedTuple):
         row: the table's row; None where it has none for the proposal.
         result: what the searcher is told.
         full: whether it was evaluated at the fidelity that is compared; others are charged but find nothing.
+        test: the test metric; None where there is none, or it failed.
     """
 
     row: int | None
     result: Measurement | Failure
     full: bool
+    test: float | None = None
+
+
+@final
+class TwinKeys:
+    """The keys of twins of a space's members, remembered; None for all where it has no rules for them."""
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._known: dict[Architecture, Hashable] = {}
+
+    def __call__(self, architecture: Architecture) -> Hashable:
+        """The key of one member."""
+        if not isinstance(self._space, HasTwins):
+            return None
+        if architecture not in self._known:
+            self._known[architecture] = self._space.twin_key(architecture)
+        return self._known[architecture]
 
 
 class _Columns(NamedTuple):
@@ -117,6 +141,9 @@ class Problem:
         InvalidObjective: no member of the table keeps the constraints.
     """
 
+    fitted = None
+    """How the table is fitted: it is looked up."""
+
     def __init__(self, file: Path, table: TableLike, objectives: Objectives) -> None:
         self.name = str(table.meta["name"])
         self.objectives = objectives
@@ -127,8 +154,9 @@ class Problem:
         self.space = _domain(file, table.space, len(self._rows))
         self.fidelity = self._compared()
         self._at: dict[float | None, _Columns] = {}
-        self._twins: dict[Architecture, Hashable] = {}
-        self.test = self._test_column()
+        self.twin_key = TwinKeys(self.space)
+        self.test_metric = _tested(table, objectives)
+        self.test = None if self.test_metric is None else table.column(self.test_metric)
         first = [rows[0] for rows in self._rows.values()]
         self._values = self._columns(self.fidelity).values[first]
         self._kept = self._values[objectives.feasible(self._values)]
@@ -148,18 +176,11 @@ class Problem:
         row = rows[proposal.replicate]
         values, seconds = self._columns(at)
         cost = float(seconds[row])
+        test = None if self.test is None or np.isnan(self.test[row]) else float(self.test[row])
         if np.isnan(values[row]).any():
-            return Label(row, Failure("failed_in_table", "by the table this evaluation failed", cost), full)
+            return Label(row, Failure("failed_in_table", "by the table this evaluation failed", cost), full, test)
         measured = dict(zip(self.objectives.metrics, values[row].tolist(), strict=True))
-        return Label(row, Measurement(measured, cost), full)
-
-    def twin_key(self, architecture: Architecture) -> Hashable:
-        """The space's key of twins, remembered; None where it has no rules for them."""
-        if not isinstance(self.space, HasTwins):
-            return None
-        if architecture not in self._twins:
-            self._twins[architecture] = self.space.twin_key(architecture)
-        return self._twins[architecture]
+        return Label(row, Measurement(measured, cost), full, test)
 
     @property
     def timed(self) -> bool:
@@ -175,6 +196,10 @@ class Problem:
         """The loss of the first objective that the best `share` of the members that keep the constraints reach."""
         losses = np.sort(self.objectives.losses(self._kept)[:, 0])
         return float(losses[max(math.ceil(share * len(losses)), 1) - 1])
+
+    def thresholds(self, shares: Iterable[float]) -> dict[float, float]:
+        """`threshold` by share."""
+        return {share: self.threshold(share) for share in shares}
 
     @property
     def reference(self) -> FloatArray:
@@ -199,13 +224,8 @@ class Problem:
             facts["hypervolume"] = hypervolume(self.objectives.losses(self._kept), self.reference)
         return facts
 
-    def _own_fidelity(self, metric: str) -> float | None:
-        """The fidelity that a metric names, or its highest; None where it does not depend on one."""
-        name, _, named = metric.partition("@")
-        return float(named) if named else max(self._table.fidelities(name), default=None)
-
     def _compared(self) -> float | None:
-        own = [self._own_fidelity(metric) for metric in self.objectives.metrics]
+        own = [own_fidelity(self._table, metric) for metric in self.objectives.metrics]
         known = [fidelity for fidelity in own if fidelity is not None]
         return max(known or self._table.fidelities(), default=None)
 
@@ -227,16 +247,24 @@ class Problem:
         reached = [fidelity for fidelity in known if fidelity <= at]
         return self._table.column(name, max(reached)) if reached else np.full(len(self._table), np.nan)
 
-    def _test_column(self) -> FloatArray | None:
-        """The test split of the first objective at the same fidelity (rows); None where the table has none."""
-        metric = self.objectives.objectives[0].metric
-        test = f"test_{metric.partition('@')[0].removeprefix('val_')}"
-        if not metric.startswith("val_") or test not in self._table.metrics:
-            return None
-        try:
-            return self._table.column(test, self._own_fidelity(metric))
-        except InvalidOption:  # not at this fidelity
-            return None
+
+def own_fidelity(table: TableLike, metric: str) -> float | None:
+    """The fidelity that a metric names, or its highest; None where it does not depend on one."""
+    name, _, named = metric.partition("@")
+    return float(named) if named else max(table.fidelities(name), default=None)
+
+
+def _tested(table: TableLike, objectives: Objectives) -> str | None:
+    """The full name of the first objective's test split at the same fidelity; None where the table has none."""
+    metric = objectives.objectives[0].metric
+    if not metric.startswith("val_"):
+        return None
+    test, at = f"test_{metric.partition('@')[0].removeprefix('val_')}", own_fidelity(table, metric)
+    for column in table.columns:
+        name, _, fidelity = column.partition("@")
+        if name == test and (not fidelity or float(fidelity) == at):
+            return column
+    return None
 
 
 def _domain(file: Path, space: Space, members: int) -> Space:

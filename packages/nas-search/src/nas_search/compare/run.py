@@ -3,7 +3,7 @@
 A record is plain JSON:
 
     table, optimizer, seed    which run
-    rows         the table's row of each label; null where the table has none
+    rows         the table's row of each label; null where the table has none, and where it is fitted
     values       the metrics of objectives and constraints of each label; null where it failed, or was evaluated at
                  another fidelity than the one compared
     test         the test metric of each label; null without
@@ -16,7 +16,6 @@ A record is plain JSON:
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -25,13 +24,14 @@ from nas_core.architecture import Architecture
 from nas_core.errors import Exhausted
 from nas_core.space import HasTwins
 from nas_core.trial import Failure
-from nas_search.compare.problem import Label, Problem
+from nas_search.compare.fitted import SearchProblem
+from nas_search.compare.problem import Label
 from nas_search.compare.searchers import make_searcher
 
 Record = dict[str, Any]
 
 
-def run(problem: Problem, optimizer: Mapping[str, Any], seed: int, budget: int) -> Record:
+def run(problem: SearchProblem, optimizer: Mapping[str, Any], seed: int, budget: int) -> Record:
     """Spend `budget` labels, or as many as the searcher finds something to propose for; the record without its names.
 
     Raises:
@@ -57,7 +57,7 @@ def run(problem: Problem, optimizer: Mapping[str, Any], seed: int, budget: int) 
     return _record(problem, labels, architectures, milliseconds)
 
 
-def _record(problem: Problem, labels: list[Label], architectures: list[Architecture], ms: list[float]) -> Record:
+def _record(problem: SearchProblem, labels: list[Label], architectures: list[Architecture], ms: list[float]) -> Record:
     different = dict.fromkeys(architectures)
     twins: int | None = None
     if isinstance(problem.space, HasTwins):
@@ -65,7 +65,7 @@ def _record(problem: Problem, labels: list[Label], architectures: list[Architect
     return {
         "rows": [label.row for label in labels],
         "values": [_values(problem, label) for label in labels],
-        "test": None if problem.test is None else [_test(problem, label) for label in labels],
+        "test": None if problem.test_metric is None else [label.test for label in labels],
         "seconds": [label.result.seconds for label in labels] if problem.timed else None,
         "failed": sum(isinstance(label.result, Failure) for label in labels),
         "repeats": len(architectures) - len(different),
@@ -74,14 +74,7 @@ def _record(problem: Problem, labels: list[Label], architectures: list[Architect
     }
 
 
-def _values(problem: Problem, label: Label) -> list[float] | None:
+def _values(problem: SearchProblem, label: Label) -> list[float] | None:
     if isinstance(label.result, Failure) or not label.full:
         return None
     return [label.result.metrics[name] for name in problem.objectives.metrics]
-
-
-def _test(problem: Problem, label: Label) -> float | None:
-    if label.row is None or problem.test is None:
-        return None
-    value = float(problem.test[label.row])
-    return None if math.isnan(value) else value

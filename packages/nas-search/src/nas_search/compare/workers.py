@@ -1,7 +1,7 @@
 """The runs of a comparison in parallel processes. What goes in and out of one is plain JSON.
 
-Each worker has one thread, so that figures do not depend on how many there are; it reads a table when it first needs it
-and keeps it. A worker ends with its parent, also when that is killed.
+Each worker has one thread, so that figures do not depend on how many there are; it reads a table when it first needs
+it, fits it where it is to be fitted, and keeps it. A worker ends with its parent, also when that is killed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from typing import Any
 
 from nas_core.errors import NasError
 from nas_core.objective import Objectives
+from nas_search.compare.fitted import FittedProblem, SearchProblem
+from nas_search.compare.plan import TableFile
 from nas_search.compare.problem import Problem, read_table
 from nas_search.compare.run import Record, run
 from nas_search.config import component
@@ -73,10 +75,11 @@ def runs(jobs: Sequence[Mapping[str, Any]], workers: int, stop: Callable[[], boo
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def job(table: str, file: str, optimizer: str, seed: int, budget: int, objectives: Objectives) -> dict[str, Any]:
+def job(table: TableFile, optimizer: str, seed: int, budget: int, objectives: Objectives) -> dict[str, Any]:
     """What a worker has to know of a run."""
+    of_table = {"table": table.name, "file": table.file, "fitted": table.fitted}
     wanted = objectives.to_config()
-    return {"table": table, "file": file, "optimizer": optimizer, "seed": seed, "budget": budget, "wanted": wanted}
+    return {**of_table, "optimizer": optimizer, "seed": seed, "budget": budget, "wanted": wanted}
 
 
 def _record(future: Future[str]) -> Record:
@@ -90,7 +93,7 @@ def _record(future: Future[str]) -> Record:
 def _work(text: str) -> str:
     told = json.loads(text)
     try:
-        problem = _problem(told["file"], json.dumps(told["wanted"]))
+        problem = _problem(told["file"], json.dumps(told["wanted"]), json.dumps(told["fitted"]))
         record = run(problem, component(told["optimizer"]), told["seed"], told["budget"])
     except NasError as error:
         return json.dumps({"error": error_message(error)})
@@ -98,9 +101,10 @@ def _work(text: str) -> str:
 
 
 @cache
-def _problem(file: str, wanted: str) -> Problem:
-    path = Path(file)
-    return Problem(path, read_table(path), Objectives.parse(**json.loads(wanted)))
+def _problem(file: str, wanted: str, fitted: str) -> SearchProblem:
+    path, objectives, options = Path(file), Objectives.parse(**json.loads(wanted)), json.loads(fitted)
+    table = read_table(path)
+    return Problem(path, table, objectives) if options is None else FittedProblem(path, table, objectives, options)
 
 
 def _begin() -> None:

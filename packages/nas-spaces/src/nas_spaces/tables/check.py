@@ -39,7 +39,8 @@ def problems(path: Path, most: int = 10) -> list[str]:
 def _problems(path: Path) -> Iterator[str]:
     try:
         arrays = read_arrays(path)
-        meta = checked_meta(parsed_meta(arrays.pop("meta", None)))
+        meta = checked_meta(parsed_meta(arrays))
+        del arrays["meta"]
         space = space_of(meta["space"])
     except InvalidTable as error:
         yield str(error)

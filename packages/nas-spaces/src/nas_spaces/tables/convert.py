@@ -3,11 +3,11 @@
     python -m nas_spaces.tables.convert KIND SOURCE OUT.npz
 
 `KINDS` names the readers; their modules tell what the sources must hold. Of those that read plain `.npz` arrays,
-`nb101` (`nas_spaces.tables.nasbench101`) reads the folder of `nb101_20k.npz`, `darts214`
-(`nas_spaces.tables.darts214`) that of `darts214_c10.npz`, and `nb201`, here, that of `nb201_c10.npz` and
-`nb201_latency.npz`: NAS-Bench-201's 15,625 rows in the benchmark's order. `nlp` (`nas_spaces.tables.nasbench_nlp`)
-reads the folder of `nasbench_nlp_wikitext2.json.gz`. A table that is made is not to be published without the notices
-of its sources.
+`nb101` (`nas_spaces.tables.nasbench101`) reads `nb101_20k.npz`, `darts214` (`nas_spaces.tables.darts214`)
+`darts214_c10.npz`, and `nb201`, here, `nb201_c10.npz` with `nb201_latency.npz` beside it: NAS-Bench-201's 15,625 rows
+in the benchmark's order. `nlp` (`nas_spaces.tables.nasbench_nlp`) reads `nasbench_nlp_wikitext2.json.gz`, `nb301`
+(`nas_spaces.tables.nasbench301`) `zero_cost.npz`. The source is the file or its folder. A table that is made is not to
+be published without the notices of its sources.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from nas_spaces.tables.hwnasbench import DATASETS as HARDWARE_DATASETS
 from nas_spaces.tables.hwnasbench import hwnasbench
 from nas_spaces.tables.nasbench101 import nb101
 from nas_spaces.tables.nasbench101_tfrecord import nb101_tfrecord
+from nas_spaces.tables.nasbench301 import nb301
 from nas_spaces.tables.nasbench_nlp import nlp
 from nas_spaces.tables.natsbench import DATASETS, natsbench
 from nas_spaces.tables.npz import Arrays, read_arrays
@@ -65,12 +66,13 @@ def nb201(source: Path) -> Table:
     finite result are marked as failed.
 
     Args:
-        source: the folder of the arrays.
+        source: one of the two files, or their folder.
 
     Raises:
         InvalidTable: an array is missing or the two files do not fit together.
     """
-    path, latency_path = source / "nb201_c10.npz", source / "nb201_latency.npz"
+    folder = source.parent if source.is_file() else source
+    path, latency_path = folder / "nb201_c10.npz", folder / "nb201_latency.npz"
     arrays, latencies = read_arrays(path), read_arrays(latency_path)
     numbers = _numbers(arrays, path)
     if not np.array_equal(numbers, _numbers(latencies, latency_path)):
@@ -97,6 +99,7 @@ KINDS: Final[Mapping[str, Callable[[Path], Table]]] = {
     "nb101": nb101,
     "nb101-tfrecord": nb101_tfrecord,
     "nb201": nb201,
+    "nb301": nb301,
     "darts214": darts214,
     "nlp": nlp,
     **{f"natsbench-{dataset.lower()}": partial(natsbench, dataset=dataset) for dataset in DATASETS},

@@ -1,6 +1,6 @@
-"""Results of 214 random DARTS cells as a table: `python -m nas_spaces.tables.convert darts214 SOURCE_DIR OUT.npz`.
+"""Results of 214 random DARTS cells as a table: `python -m nas_spaces.tables.convert darts214 SOURCE OUT.npz`.
 
-The source is the folder of `darts214_c10.npz`, plain arrays: `genotype` (n x 2 x 8 x 2), for the normal and the
+The source is `darts214_c10.npz` or its folder, plain arrays: `genotype` (n x 2 x 8 x 2), for the normal and the
 reduction cell the source and the operation, a number into `op_names`, of each branch; `test_acc_curve_x100`
 (n x 600), the test accuracy after each epoch in hundredths of a percent.
 """
@@ -30,12 +30,12 @@ def darts214(source: Path) -> Table:
     largest after any epoch, which is chosen by the test images themselves and therefore too good.
 
     Args:
-        source: the folder of the arrays.
+        source: the file, or its folder.
 
     Raises:
         InvalidTable: the file is not there, or an array is missing or of a wrong form.
     """
-    path = source / _FILE
+    path = source / _FILE if source.is_dir() else source
     arrays = read_arrays(path)
     members = _members(arrays, path)
     curves = _array(arrays, "test_acc_curve_x100", "u", (len(members), 600), path)

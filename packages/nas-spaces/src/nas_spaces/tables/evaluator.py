@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Hashable
 from functools import cached_property
-from typing import Any, NamedTuple, final
+from typing import Any, Final, NamedTuple, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nas_core.architecture import Architecture
 from nas_core.errors import InvalidArchitecture, InvalidOption, InvalidTable, TrialFailed
 from nas_core.evaluator import Evaluation
-from nas_core.space import Space
+from nas_core.objective import is_functional
+from nas_core.space import HasGraphs, Space
 from nas_core.trial import Measurement
 from nas_spaces.tables.table import FloatArray, Table
 
 SECONDS = "train_seconds"
 """The metric that says what an evaluation cost."""
+MATCHES: Final = ("equal", "graph")
+"""Whose results an architecture has: its own, or also those of an isomorphic one."""
 
 
 class _Results(NamedTuple):
@@ -41,19 +46,27 @@ class TableEvaluator:
     reads the r-th row of its architecture. It fails as "failed_in_table" where the table marks the row as failed at the
     fidelity, and as "not_in_table" where there is no such architecture, replicate or fidelity.
 
+    Where a table has one of several isomorphic members, `match="graph"` gives its results to all: of several that it
+    has, an equal one comes before the first of the others. Then only metrics are measured that depend on the function
+    alone (accuracies, losses), for every member: parameters depend on the order of vertices. The cost in seconds is
+    that of the row that is read.
+
     Args:
         file: the table (`nas_spaces.tables.table` tells the format).
         fidelity: at which to evaluate; None for the table's highest.
+        match: "equal", or "graph" in a space that has graphs.
 
     Raises:
-        InvalidOption: the fidelity is no number.
+        InvalidOption: the fidelity is no number, or there is no such way to match.
     """
 
-    requires: frozenset[str] = frozenset()
-
-    def __init__(self, file: str, fidelity: float | None = None) -> None:
+    def __init__(self, file: str, fidelity: float | None = None, match: str = "equal") -> None:
         if isinstance(fidelity, bool) or not isinstance(fidelity, int | float | None):
             raise InvalidOption("a fidelity must be a number", value=fidelity)
+        if match not in MATCHES:
+            raise InvalidOption("no way to match", value=match, expected="one of " + ", ".join(MATCHES))
+        self.match = match
+        self.requires = frozenset({"graphs"}) if match == "graph" else frozenset()
         self.file = str(file)
         self.fidelity = fidelity
         self._known: dict[float | None, _Results] = {}
@@ -70,7 +83,7 @@ class TableEvaluator:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of what is measured at the evaluator's fidelity."""
-        return tuple(self._results(self._at(None)).columns)
+        return tuple(filter(self._told, self._results(self._at(None)).columns))
 
     def prepare(self, space: Space) -> None:
         """Read the table and check that it is of the space and has the fidelity.
@@ -111,23 +124,48 @@ class TableEvaluator:
             raise TrialFailed("failed_in_table", "by the table this evaluation failed", value=text)
         found = {name: float(column[row]) for name, column in results.columns.items()}
         metrics = {
-            name: value for name, value in found.items() if math.isfinite(value)
+            name: value for name, value in found.items() if math.isfinite(value) and self._told(name)
         }  # a lower fidelity can have failed
-        return Measurement(metrics, seconds=metrics.get(SECONDS, 0.0))
+        return Measurement(metrics, seconds=found.get(SECONDS, 0.0))
 
     def to_config(self) -> dict[str, Any]:
         """The options."""
-        return {"name": "table", "file": self.file, "fidelity": self.fidelity}
+        return {"name": "table", "file": self.file, "fidelity": self.fidelity, "match": self.match}
 
     def _at(self, fidelity: float | None) -> float | None:
         given = self.fidelity if fidelity is None else fidelity
         return max(self.table.fidelities(), default=None) if given is None else given
 
     def _row(self, evaluation: Evaluation) -> int:
+        architecture = evaluation.architecture
+        if self.match == "graph" and not self.table.rows(architecture):
+            architecture = self._isomorphic.get(self._class(architecture), architecture)
         try:
-            return self.table.row(evaluation.architecture, evaluation.replicate)
-        except (InvalidArchitecture, InvalidOption) as error:
+            return self.table.row(architecture, evaluation.replicate)
+        except InvalidOption as error:
             raise TrialFailed("not_in_table", str(error)) from None
+        except InvalidArchitecture as error:
+            raise TrialFailed("not_in_table", str(error), remedy=self._remedy()) from None
+
+    @cached_property
+    def _class(self) -> Callable[[Architecture], Hashable]:
+        """What isomorphic members share; a space's own standard form is quicker than keys of graphs."""
+        space: Any = self.table.space
+        return getattr(space, "standard", space.graph_key)  # type: ignore[no-any-return]
+
+    @cached_property
+    def _isomorphic(self) -> dict[Hashable, Architecture]:
+        """The first member of each class that the table has."""
+        return {self._class(member): member for member in reversed(self.table.architectures())}
+
+    def _told(self, metric: str) -> bool:
+        return self.match == "equal" or is_functional(metric.partition("@")[0])
+
+    def _remedy(self) -> str:
+        searched = "The space restricted:table=FILE holds only members that the table has"
+        if self.match == "graph" or not isinstance(self.table.space, HasGraphs):
+            return searched
+        return f"{searched}; with match=graph the results of isomorphic members are read too"
 
     def _results(self, at: float | None) -> _Results:
         if at not in self._known:

@@ -16,7 +16,7 @@ from nas_core.objective import Objectives
 from nas_core.registry import from_config
 from nas_core.space import Space
 from nas_core.trial import check_metric_name
-from nas_spaces.declared import DeclaredSpace
+from nas_spaces.tables.recognise import remedy_by_arrays
 
 Names: TypeAlias = dict[str, dict[float | None, str]]
 """For each metric the name of its array at each fidelity; None where it does not depend on one."""
@@ -31,14 +31,20 @@ _MOST_CHOICES = 1 << 31
 _BLOCK = 1 << 15  # rows that are checked at a time
 
 
-def parsed_meta(array: NDArray[Any] | None) -> Mapping[str, Any]:
+def parsed_meta(arrays: Mapping[str, NDArray[Any]]) -> Mapping[str, Any]:
     """The object that the array `meta` of a file holds.
+
+    Args:
+        arrays: all of the file.
 
     Raises:
         InvalidTable: there is no such array, or it is not the text of a JSON object.
     """
-    if array is None:
-        raise InvalidTable("a table without meta", expected="an array meta that holds a JSON text")
+    if "meta" not in arrays:
+        raise InvalidTable(
+            "a table without meta", expected="an array meta that holds a JSON text", remedy=remedy_by_arrays(arrays)
+        )
+    array = arrays["meta"]
     if array.dtype.kind != "U" or array.size != 1:
         raise InvalidTable("meta is no text", value=f"{array.dtype} {array.shape}", expected="one JSON text")
     try:
@@ -83,8 +89,6 @@ def space_of(config: Any) -> Space:
     if not isinstance(config, Mapping) or not isinstance(config.get("name"), str):
         raise InvalidTable("'space' of meta is no space", value=config, expected="a name, or an object with a name")
     try:
-        if set(config) == {"name", "decisions"}:
-            return DeclaredSpace(config["decisions"], config["name"])
         return from_config("space", config)  # type: ignore[no-any-return]
     except NasError as error:
         raise InvalidTable(f"the table's space cannot be made: {error}") from None

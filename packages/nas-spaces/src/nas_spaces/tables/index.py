@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain
 from math import prod
+from operator import itemgetter
 from typing import Any, Protocol, TypeAlias, final
 
 import numpy as np
@@ -26,6 +27,7 @@ ABSENT = -1
 _NONE = -2  # the number of what is no choice
 _MOST_CODES = 1 << 8
 _BLOCK = 1 << 14  # members that are looked up at a time
+_VALUES = itemgetter(Architecture._fields.index("values"))
 
 
 class Index(Protocol):
@@ -114,7 +116,9 @@ class NumberIndex:
         for size, column in zip(self._sizes, columns, strict=True):
             legal &= (column >= -1) & (column < size)
         keys = self._pack(columns)
-        places = np.searchsorted(self._keys, keys)
+        order = np.argsort(keys)  # keys that are looked for in order are found in memory that was just read
+        places = np.empty(len(keys), dtype=np.int64)
+        places[order] = np.searchsorted(self._keys, keys[order])
         places[places == len(self._keys)] = 0
         return np.where(legal & (self._keys[places] == keys), places, ABSENT)
 
@@ -125,7 +129,7 @@ class NumberIndex:
 
     def _coded(self, architectures: Sequence[Architecture]) -> NDArray[np.uint8] | None:
         """The codes of all values (n x d); None where there is a value that has none."""
-        values = [a.values for a in architectures]
+        values = list(map(_VALUES, architectures))
         if self._codes is None or set(map(len, values)) != {len(self._sizes)}:
             return None
         try:

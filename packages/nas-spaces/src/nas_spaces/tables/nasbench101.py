@@ -1,6 +1,6 @@
-"""Results of NAS-Bench-101 as a table: `python -m nas_spaces.tables.convert nb101 SOURCE_DIR OUT.npz`.
+"""Results of NAS-Bench-101 as a table: `python -m nas_spaces.tables.convert nb101 SOURCE OUT.npz`.
 
-The source is the folder of `nb101_20k.npz`, plain arrays of some of the benchmark's cells: `adj_bits` (n x 3 bytes),
+The source is `nb101_20k.npz` or its folder, plain arrays of some of the benchmark's cells: `adj_bits` (n x 3 bytes),
 the 21 bits above the diagonal of the zero-padded matrix; `ops` (n x 5), numbers into `op_names`, larger ones where
 there is no vertex; `val_e4` … `val_e108`, `train_time_e108`, `params`.
 """
@@ -31,12 +31,12 @@ def nb101(source: Path) -> Table:
     is not in the table, and `RestrictedSpace` finds the one that is.
 
     Args:
-        source: the folder of the arrays.
+        source: the file, or its folder.
 
     Raises:
         InvalidTable: the file is not there, or an array is missing or of a wrong form.
     """
-    path = source / _FILE
+    path = source / _FILE if source.is_dir() else source
     arrays = read_arrays(path)
     columns: Arrays = {"decisions": _numbers(arrays, path)}
     for epochs in _EPOCHS:

@@ -1,6 +1,6 @@
-"""Results of NAS-Bench-NLP on WikiText-2 as a table: `python -m nas_spaces.tables.convert nlp SOURCE_DIR OUT.npz`.
+"""Results of NAS-Bench-NLP on WikiText-2 as a table: `python -m nas_spaces.tables.convert nlp SOURCE OUT.npz`.
 
-The source is the folder of `nasbench_nlp_wikitext2.json.gz`, a JSON list of trainings with the benchmark's own keys:
+The source is `nasbench_nlp_wikitext2.json.gz` or its folder, a JSON list of trainings with the benchmark's own keys:
 `recepie` (spelled so), `num_params`, and for each epoch that was run `train_losses`, `val_losses`, `test_losses` (in
 nats a word; null where it was no number) and `wall_times` (seconds).
 """
@@ -40,12 +40,12 @@ def nlp(source: Path) -> Table:
     from there on. Parameters count the embedding, which is also the decoder's. Rows of one recipe are replicates.
 
     Args:
-        source: the folder of the file.
+        source: the file, or its folder.
 
     Raises:
         InvalidTable: the file is not there or damaged, or a row is no training of a recipe.
     """
-    path = source / _FILE
+    path = source / _FILE if source.is_dir() else source
     rows = _rows(path)
     columns: Arrays = {"architecture": np.array([_text(row, i, path) for i, row in enumerate(rows)])}
     measured = [_measured(row, i, path) for i, row in enumerate(rows)]

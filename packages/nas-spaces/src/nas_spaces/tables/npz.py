@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas_core.errors import InvalidTable
+from nas_spaces.tables.recognise import remedy_by_name
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 
@@ -63,9 +64,8 @@ def read_arrays(path: Path) -> Arrays:
     except InvalidTable as error:
         raise error.at(str(path)) from None
     except _DAMAGE as error:
-        raise InvalidTable(
-            f"not an intact .npz file ({error})", place=str(path), remedy="Copy or convert it again."
-        ) from None
+        remedy = remedy_by_name(path) or "Copy or convert it again."
+        raise InvalidTable(f"not an intact .npz file ({error})", place=str(path), remedy=remedy) from None
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

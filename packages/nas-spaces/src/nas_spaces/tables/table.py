@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias, final
@@ -47,6 +48,8 @@ from nas_spaces.tables.index import ABSENT, Index, IntArray, NumberIndex, TextIn
 from nas_spaces.tables.npz import read_arrays, write_arrays
 
 FloatArray: TypeAlias = NDArray[np.float64]
+
+_SPACE = itemgetter(Architecture._fields.index("space"))
 
 
 @final
@@ -79,7 +82,8 @@ class Table:
         """
         arrays = read_arrays(Path(path))
         try:
-            return cls(parsed_meta(arrays.pop("meta", None)), arrays)
+            meta = parsed_meta(arrays)
+            return cls(meta, {name: array for name, array in arrays.items() if name != "meta"})
         except InvalidTable as error:
             raise error.at(str(path)) from None
 
@@ -250,9 +254,8 @@ class Table:
                     raise self._absent(architectures[row].tolist())
                 return groups
             architectures = [member(row, self.space) for row in architectures]
-        for a in architectures:
-            if a.space != self.space.name:
-                raise self._absent(tuple(a))
+        if not set(map(_SPACE, architectures)) <= {self.space.name}:
+            raise self._absent(tuple(next(a for a in architectures if a.space != self.space.name)))
         groups = self._index.groups(architectures)
         if (groups == ABSENT).any():
             raise self._absent(tuple(architectures[int((groups == ABSENT).argmax())]))
