@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,21 @@ import torch
 
 from nas_core.catalogue import classifier, conv_norm, norm_relu, relu_conv_norm, same_pooling
 from nas_core.network import Network, NetworkBuilder, Task
-from nas_core.primitives import Add, Convolution, Identity, Pooling, Zero
+from nas_core.primitives import (
+    Activation,
+    Add,
+    Concatenation,
+    Convolution,
+    Identity,
+    Linear,
+    Pooling,
+    StateIn,
+    StateOut,
+    Zero,
+)
 from nas_core.random import rng
 from nas_train.data import ImageSet, Split
+from nas_train.language.text import TextSet
 
 OPERATIONS = ("none", "skip", "conv1", "conv3", "pool")
 
@@ -110,3 +123,40 @@ def make_network() -> Callable[..., Network]:
 def network(make_network: Callable[..., Network]) -> Network:
     """One such network for the images of `images`."""
     return make_network()
+
+
+@pytest.fixture
+def make_cell() -> Callable[..., Network]:
+    """One step of Elman's network h = tanh(W [x, h] + b), or h = h + tanh(W [x, h] + b) where it carries."""
+
+    def make(width: int = 6, hidden: int | None = None, k: int = 11, carries: bool = False) -> Network:
+        hidden = hidden or width
+        b = NetworkBuilder(Task("language", (width,), k))
+        x = b.input()
+        h = b.add("h", StateIn("h", (hidden,)))
+        y = b.add("linear", Linear(hidden), b.add("joined", Concatenation(), x, h))
+        y = b.add("tanh", Activation("tanh"), y)
+        y = b.add("carry", Add(), y, h) if carries else y
+        b.add("new", StateOut("h"), y)
+        return b.network(hidden=y)
+
+    return make
+
+
+@pytest.fixture
+def make_text() -> Callable[..., TextSet]:
+    """A text in which each word is mostly the one before plus one, round and round."""
+
+    def make(n: int = 600, words: int = 11, opened: list[str] | None = None) -> TextSet:
+        def part(name: str, size: int) -> np.ndarray[Any, np.dtype[np.int32]]:
+            steps = rng(0, "text", name).choice([1, 1, 1, 1, 1, 1, 1, 1, 1, 3], size)
+            return (np.cumsum(steps) % words).astype(np.int32)
+
+        def open_test() -> np.ndarray[Any, np.dtype[np.int32]]:
+            if opened is not None:
+                opened.append("test")
+            return part("test", n // 3)
+
+        return TextSet("counting", words, part("train", n), part("validation", n // 3), open_test)
+
+    return make

@@ -130,7 +130,7 @@ def test_digits_without_scikit_learn_say_what_to_install(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("name", ["mnist", "missing.npy", "3"])
 def test_unknown_data_are_refused_with_what_is_known(name: str) -> None:
-    with pytest.raises(InvalidData, match=r"digits, cifar10, cifar100, a file\.npz"):
+    with pytest.raises(InvalidData, match=r"digits, cifar10, cifar100, flowers102, a file\.npz"):
         open_data(name)
 
 

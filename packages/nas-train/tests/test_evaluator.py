@@ -114,8 +114,87 @@ def test_the_fidelity_is_the_number_of_epochs(make: Callable[..., TrainingEvalua
     for wrong in (0.0, 1.5):
         with pytest.raises(InvalidOption, match="number of epochs"):
             measured(evaluator, fidelity=wrong)
-    with pytest.raises(InvalidOption, match="anew"):
+    with pytest.raises(InvalidOption, match=r"anew.*Set top_epochs"):
         measured(evaluator, resume_from=Path("some"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where checkpoints are left."""
+    path = tmp_path / "artefacts"
+    path.mkdir()
+    return path
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_a_promoted_trial_ends_as_one_that_was_trained_at_once(
+    make: Callable[..., TrainingEvaluator], images: ImageSet, folder: Path, ema: float
+) -> None:
+    evaluator = make(recipe=RECIPE | {"ema": ema, "warmup": 1}, top_epochs=8, keep="training")
+    low = measured(evaluator, CONV, fidelity=4, artefacts=folder, seed=3)
+    assert len(low.details["curve"]["train_loss"]) == 4
+    first = folder / low.artefacts["checkpoint"]
+    module, about = load_network(first)
+    assert about["architecture"] == CONV
+    assert evaluate(module, images, "validation").accuracy == low.metrics["val_accuracy"]
+    high = measured(evaluator, CONV, fidelity=8, artefacts=folder, seed=3, resume_from=first)
+    at_once = measured(evaluator, CONV, seed=3)
+    assert lasting(high) == lasting(at_once) != lasting(low)
+    assert high.details["curve"]["train_loss"] == at_once.details["curve"]["train_loss"]
+    assert high.metrics["train_seconds"] <= high.seconds
+    assert {path.name for path in folder.iterdir()} == {first.name, high.artefacts["checkpoint"]}
+    # the schedule of four epochs of eight is another than that of four
+    assert lasting(measured(make(recipe=RECIPE | {"ema": ema, "warmup": 1}), CONV, fidelity=4, seed=3)) != lasting(low)
+
+
+def test_only_the_training_of_the_same_trial_is_continued(make: Callable[..., TrainingEvaluator], folder: Path) -> None:
+    evaluator = make(top_epochs=3, keep="training")
+    kept = folder / measured(evaluator, CONV, fidelity=1, artefacts=folder).artefacts["checkpoint"]
+    network = folder / measured(make(keep=True), CONV, artefacts=folder).artefacts["checkpoint"]
+    for change in (
+        {"resume_from": kept, "seed": 1},
+        {"resume_from": kept, "replicate": 1},
+        {"resume_from": kept, "text": POOL},
+        {"resume_from": network},
+        {"resume_from": folder / "missing"},
+    ):
+        with pytest.raises(TrialFailed) as caught:
+            measured(evaluator, **({"text": CONV} | change))  # type: ignore[arg-type]
+        assert caught.value.reason == "checkpoint"
+    with pytest.raises(InvalidOption, match="above the schedule's end"):
+        measured(evaluator, CONV, fidelity=4)
+
+
+def test_a_checkpoint_that_cannot_be_written_fails_its_trial(
+    make: Callable[..., TrainingEvaluator], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    for keep in (True, "training"):
+        with pytest.raises(TrialFailed, match="No space left") as caught:
+            measured(make(keep=keep, epochs=1), CONV, artefacts=folder)
+        assert caught.value.reason == "checkpoint"
+    assert list(folder.iterdir()) == []
+
+
+def test_limits_fail_a_trial_by_name(make: Callable[..., TrainingEvaluator]) -> None:
+    for options, reason in (({"step_limit": 7}, "step_limit"), ({"time_limit": 1e-9}, "time_limit")):
+        with pytest.raises(TrialFailed) as caught:
+            measured(make(**options))  # two epochs of four steps
+        assert caught.value.reason == reason
+    assert measured(make(step_limit=8, time_limit=1e9)).details["batch"] == 16
+
+
+def test_top5_accuracy_is_measured_on_more_than_five_classes() -> None:
+    recipe = {"name": "quick", "epochs": 1, "batch": 500, "learning_rate": 0.1}
+    evaluator = TrainingEvaluator("digits", recipe, network={"channels": 2}, test=True)
+    evaluator.prepare(ToySpace())
+    found = measured(evaluator, CONV).metrics
+    assert set(found) == set(evaluator.metrics)
+    assert {"val_top5_accuracy", "test_top5_accuracy"} <= set(found)
+    assert found["val_accuracy"] <= found["val_top5_accuracy"] <= 100
 
 
 def test_a_kept_network_measures_the_same_again(
@@ -140,6 +219,11 @@ def test_its_config_names_every_option(make: Callable[..., TrainingEvaluator]) -
     again = registry.from_config("evaluator", config)
     assert again.to_config() == config == evaluator.to_config()
     assert (again.recipe, again.epochs, again.threads) == (evaluator.recipe, 5, 1)
+    given = {"keep": "training", "top_epochs": 9, "time_limit": 60.0, "step_limit": 100, "step": "eager"}
+    limited = json.loads(json.dumps(make(**given).to_config()))
+    assert {name: limited[name] for name in given} == given
+    assert limited["epochs"] == 9
+    assert registry.from_config("evaluator", limited).to_config() == limited
     assert TrainingEvaluator().to_config()["recipe"]["name"] == "digits"
     assert TrainingEvaluator().threads == 1
     assert TrainingEvaluator(recipe="nasbench201").threads is None
@@ -152,7 +236,13 @@ def test_its_config_names_every_option(make: Callable[..., TrainingEvaluator]) -
         ({"epochs": 0}, InvalidOption, "epochs"),
         ({"epochs": True}, InvalidOption, "epochs"),
         ({"threads": 1.5}, InvalidOption, "threads"),
-        ({"keep": "no"}, InvalidOption, "keep"),
+        ({"keep": "no"}, InvalidOption, "keep.*training"),
+        ({"top_epochs": 0}, InvalidOption, "top_epochs"),
+        ({"top_epochs": 2, "epochs": 3}, InvalidOption, "epochs.*at most 2"),
+        ({"step_limit": 0}, InvalidOption, "step_limit"),
+        ({"time_limit": 0}, InvalidOption, "time_limit"),
+        ({"time_limit": "1h"}, InvalidOption, "time_limit"),
+        ({"step": "fast"}, InvalidOption, "step cannot be set.*eager"),
         ({"network": "channels=3"}, InvalidOption, "network"),
         ({"recipe": "fast"}, InvalidOption, "no such recipe"),
         ({"device": "tpu"}, InvalidOption, "no such device"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,10 +18,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from nas_core.errors import InvalidNetwork, InvalidOption, StoreError, TrialFailed
+from nas_core.errors import InvalidNetwork, InvalidOption, NasError, StoreError, TrialFailed
 from nas_core.network import Network, NetworkBuilder, Task
 from nas_core.primitives import Activation, Convolution, Dropout, DropPath, Flatten, Linear, Normalisation
 from nas_train.build import BuiltNetwork, build
+from nas_train.checkpoint import load_network, save_network
 from nas_train.data import ImageSet, Split
 from nas_train.devices import cpu_threads, find_device
 from nas_train.loop import Epoch, FitResult, evaluate, fit
@@ -34,6 +37,9 @@ EVERYTHING = replace(
     label_smoothing=0.1,
     drop_path=0.3,
     gradient_clip=1.0,
+    cutout=3,
+    ema=0.9,
+    auxiliary_weight=0.3,
     images=60,  # three batches of 16 and one of 12
 )
 """Every option that draws random numbers or keeps something from step to step."""
@@ -99,7 +105,7 @@ def test_evaluation_averages_over_all_images(
 ) -> None:
     module = fitted(images, network)
     whole = evaluate(module, images, "train")
-    monkeypatch.setattr("nas_train.loop.EVALUATION_BATCH", 24)  # 24, 24 and 16
+    monkeypatch.setattr("nas_train.scoring.EVALUATION_BATCH", 24)  # 24, 24 and 16
     parts = evaluate(module, images, "train")
     assert parts == pytest.approx(whole)
     some = evaluate(module, images, "train", images=8)
@@ -162,18 +168,107 @@ def stop_after(number: int) -> Callable[[Epoch], None]:
     return on_epoch
 
 
-@pytest.mark.parametrize("when", [1, 2, 3])
-def test_an_interrupted_training_goes_on_to_the_same_end(images: ImageSet, tmp_path: Path, when: int) -> None:
+VARIANTS = {
+    "sgd": EVERYTHING,
+    "without an average": replace(EVERYTHING, ema=0.0),
+    "rmsprop": replace(EVERYTHING, weight_optimizer="rmsprop", epsilon=0.1, learning_rate=0.01),
+    "adam": replace(
+        EVERYTHING, weight_optimizer="adam", learning_rate=0.01, schedule="step", decay=0.5, milestones=(1,)
+    ),
+    "restarts": replace(EVERYTHING, period=1.0, growth=2.0, floor=0.01),
+    "bfloat16": replace(EVERYTHING, dtype="bfloat16", schedule="linear"),
+    "float16": replace(EVERYTHING, dtype="float16"),
+}
+"""Every option of a recipe is on in one of these at least."""
+
+
+@pytest.mark.parametrize(("name", "when"), [("sgd", 1), ("sgd", 3), *((name, 2) for name in VARIANTS)])
+def test_an_interrupted_training_goes_on_to_the_same_end(
+    images: ImageSet, tmp_path: Path, name: str, when: int
+) -> None:
+    recipe = VARIANTS[name]
     through = build(noisy(), seed=1)
-    expected = fit(through, images, EVERYTHING, seed=0, validate_every=1)
+    expected = fit(through, images, recipe, seed=0, validate_every=1)
     file = tmp_path / "training.safetensors"
     with pytest.raises(Interrupted):
-        fitted(images, noisy(), EVERYTHING, validate_every=1, checkpoint=file, on_epoch=stop_after(when))
+        fitted(images, noisy(), recipe, validate_every=1, checkpoint=file, on_epoch=stop_after(when))
     resumed = build(noisy(), seed=99)  # its own weights do not matter
-    result = fit(resumed, images, EVERYTHING, seed=0, validate_every=1, checkpoint=file)
+    result = fit(resumed, images, recipe, seed=0, validate_every=1, checkpoint=file)
     assert digest(resumed) == digest(through)
     assert result.epochs == expected.epochs
     assert not resumed.training
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_training_that_stops_on_its_way_can_be_continued_to_the_same_end(
+    images: ImageSet, tmp_path: Path, name: str
+) -> None:
+    recipe = VARIANTS[name]
+    at_once = build(noisy(), seed=1)
+    whole = fit(at_once, images, recipe, seed=0, epochs=8)
+    low = build(noisy(), seed=1)
+    half = fit(low, images, recipe, seed=0, epochs=8, stop=4, keep=tmp_path, about={"mine": 1})
+    assert [epoch.number for epoch in half.epochs] == [1, 2, 3, 4]
+    assert half.validation == evaluate(low, images, "validation", images=60, dtype=recipe.dtype)
+    assert half.kept is not None
+    assert list(tmp_path.iterdir()) == [half.kept]
+    content = half.kept.read_bytes()
+    module, metadata = load_network(half.kept)  # also what was measured
+    assert digest(module) == digest(low)
+    assert metadata["mine"] == 1
+    high = build(noisy(), seed=99)
+    result = fit(high, images, recipe, seed=0, epochs=8, resume_from=half.kept)
+    assert digest(high) == digest(at_once)
+    assert [epoch.train_loss for epoch in result.epochs] == [epoch.train_loss for epoch in whole.epochs]
+    assert result.validation == whole.validation
+    assert half.kept.read_bytes() == content
+    for wrong in ({"epochs": 4}, {"epochs": 8, "stop": 3}):
+        with pytest.raises(NasError):
+            fit(high, images, recipe, seed=0, resume_from=half.kept, **wrong)  # type: ignore[arg-type]
+
+
+def test_a_training_that_is_stopped_where_it_once_went_through_is_measured_there(
+    images: ImageSet, tmp_path: Path
+) -> None:
+    file = tmp_path / "training.safetensors"
+    with pytest.raises(Interrupted):
+        fitted(images, noisy(), EVERYTHING, checkpoint=file, on_epoch=stop_after(2))
+    module = build(noisy())
+    result = fit(module, images, EVERYTHING, seed=0, stop=2, checkpoint=file)
+    assert [epoch.number for epoch in result.epochs] == [1, 2]
+    assert result.validation == evaluate(module, images, "validation", images=60)
+
+
+def test_a_network_without_its_training_cannot_be_continued(images: ImageSet, network: Network, tmp_path: Path) -> None:
+    file = save_network(tmp_path, build(network), {})
+    with pytest.raises(StoreError, match="no training to go on from"):
+        fitted(images, network, resume_from=file)
+    with pytest.raises(StoreError, match="cannot be read"):
+        fitted(images, network, resume_from=tmp_path / "missing")
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint(
+    images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "training.safetensors"
+    synchronise, calls = os.fsync, 0
+
+    def full(descriptor: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls > 2:  # a checkpoint synchronises itself and its directory
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        synchronise(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(StoreError, match="No space left"):
+            fitted(images, noisy(), EVERYTHING, checkpoint=file)
+    assert list(tmp_path.iterdir()) == [file]
+    epochs: list[int] = []
+    module = fitted(images, noisy(), EVERYTHING, checkpoint=file, on_epoch=lambda epoch: epochs.append(epoch.number))
+    assert epochs == [2, 3]
+    assert digest(module) == digest(fitted(images, noisy(), EVERYTHING))
 
 
 def test_a_checkpoint_of_another_training_is_refused(
@@ -224,31 +319,43 @@ def test_an_image_left_over_alone_waits(make_images: Callable[..., ImageSet], ba
     assert seen == 2 * sizes
 
 
-OPTIONS = {
-    "batch": 32,
-    "learning_rate": 0.05,
-    "momentum": 0.5,
-    "nesterov": False,
-    "weight_decay": 0.01,
-    "schedule": "constant",
-    "warmup": 1.0,
-    "label_smoothing": 0.1,
-    "padding": 1,
-    "flip": True,
-    "drop_path": 0.5,
-    "gradient_clip": 0.1,
-    "auxiliary_weight": 0.1,
-    "images": 32,
-    "dtype": "bfloat16",
+OPTIONS: dict[str, dict[str, Any]] = {
+    "batch": {"batch": 32},
+    "learning_rate": {"learning_rate": 0.05},
+    "momentum": {"momentum": 0.5},
+    "nesterov": {"nesterov": False},
+    "weight_decay": {"weight_decay": 0.01},
+    "schedule": {"schedule": "constant"},
+    "warmup": {"warmup": 1.0},
+    "label_smoothing": {"label_smoothing": 0.1},
+    "padding": {"padding": 1},
+    "flip": {"flip": True},
+    "drop_path": {"drop_path": 0.5},
+    "gradient_clip": {"gradient_clip": 0.1},
+    "auxiliary_weight": {"auxiliary_weight": 0.1},
+    "images": {"images": 32},
+    "dtype": {"dtype": "bfloat16"},
+    "floor": {"floor": 0.05},
+    "period": {"period": 1.0},
+    "growth": {"period": 1.0, "growth": 1.5},
+    "milestones": {"schedule": "step", "milestones": (1,), "decay": 0.5},
+    "decay": {"schedule": "step", "milestones": (1,), "decay": 0.1},
+    "cutout": {"cutout": 4},
+    "ema": {"ema": 0.5},
+    "weight_optimizer": {"weight_optimizer": "rmsprop"},
+    "second_momentum": {"weight_optimizer": "rmsprop", "second_momentum": 0.5},
+    "epsilon": {"weight_optimizer": "rmsprop", "epsilon": 1.0},
+    "largest_batch": {"largest_batch": 64, "largest_rate": 0.1},
+    "largest_rate": {"largest_batch": 64, "largest_rate": 0.2},
 }
+STREAMED = {"resized_crop", "colour"}
+"""These say how images that are streamed are cut out of larger ones."""
 
 
 def test_every_option_of_a_recipe_has_an_effect(images: ImageSet) -> None:
-    assert OPTIONS.keys() | {"name", "epochs", "citation"} == QUICK.to_config().keys()
+    assert OPTIONS.keys() | STREAMED | {"name", "epochs", "citation"} == QUICK.to_config().keys()
     plain = digest(fitted(images, noisy()))
-    found = {
-        option: digest(fitted(images, noisy(), replace(QUICK, **{option: value}))) for option, value in OPTIONS.items()
-    }
+    found = {option: digest(fitted(images, noisy(), replace(QUICK, **change))) for option, change in OPTIONS.items()}
     assert plain not in found.values()
     assert len(set(found.values())) == len(found)
     assert digest(fitted(images, noisy(), replace(QUICK, name="other", citation="other"))) == plain
@@ -268,6 +375,44 @@ def test_half_precision_trains_as_well(images: ImageSet, network: Network) -> No
     assert result.validation is not None
     assert result.validation.accuracy == 100.0
     assert {parameter.dtype for parameter in module.parameters()} == {torch.float32}
+
+
+def test_sixteen_bits_train_as_well(images: ImageSet, network: Network) -> None:
+    module = build(network)
+    result = fit(module, images, replace(QUICK, epochs=8, dtype="float16"), seed=0)
+    assert result.validation is not None
+    assert result.validation.accuracy == 100.0
+    assert {parameter.dtype for parameter in module.parameters()} == {torch.float32}
+
+
+def test_the_average_of_the_weights_is_what_is_measured(images: ImageSet) -> None:
+    recipe = replace(QUICK, epochs=1, ema=0.3, batch=32)  # two steps
+    steps: list[dict[str, torch.Tensor]] = []
+    module = build(noisy(), seed=1)
+
+    def note(part: nn.Module, inputs: Any) -> None:
+        if part.training:
+            steps.append({name: t.clone() for name, t in part.state_dict().items()})
+
+    module.register_forward_pre_hook(note)
+    result = fit(module, images, recipe, seed=0)
+    trained = fitted(images, noisy(), replace(recipe, ema=0.0)).state_dict()
+    # shares kept at the two steps: min(0.3, 2 / 11) and min(0.3, 3 / 12)
+    for name, average in module.state_dict().items():
+        first = steps[0][name] * 2 / 11 + steps[1][name] * 9 / 11
+        torch.testing.assert_close(average, first * 0.25 + trained[name] * 0.75)
+    assert result.validation == evaluate(module, images, "validation")
+
+
+def test_top5_accuracy_is_measured_where_there_are_more_than_five_classes(images: ImageSet) -> None:
+    class Fixed(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.arange(7.0).expand(len(x), 7)  # in order: 6, 5, 4, 3, 2, 1, 0
+
+    split = Split(images.train.images[:8], np.array([6, 6, 5, 2, 1, 0, 0, 0]))
+    score = evaluate(Fixed(), images, split)
+    assert (score.accuracy, score.top5) == (25.0, 50.0)
+    assert evaluate(build(noisy()), images, "train").top5 is None
 
 
 def test_a_loss_that_is_not_finite_fails_the_trial(images: ImageSet, network: Network) -> None:
@@ -294,12 +439,106 @@ class Broken(nn.Module):
         raise RuntimeError("a fault of the module")
 
 
+class Limited(nn.Module):
+    """Has memory for so many images at a time, from one epoch on."""
+
+    def __init__(self, network: Network, most: int, calm: int = 0) -> None:
+        super().__init__()
+        self.inner, self.most, self.calm, self.seen = build(network, seed=1), most, calm, 0
+
+    def forward(self, x: torch.Tensor) -> Any:
+        self.seen += self.training
+        if self.training and self.seen > self.calm and len(x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.inner(x)
+
+
+def test_running_out_of_memory_halves_the_batch_and_the_rate(images: ImageSet) -> None:
+    module = Limited(noisy(), most=15)
+    result = fit(module, images, replace(EVERYTHING, batch=56), seed=0)  # 56, 28, 14
+    assert result.batch == 14
+    quarter = replace(EVERYTHING, batch=14, learning_rate=EVERYTHING.learning_rate / 4)
+    assert digest(module.inner) == digest(fitted(images, noisy(), quarter))
+
+
+def test_running_out_of_memory_later_fails_the_trial(images: ImageSet, tmp_path: Path) -> None:
+    file = tmp_path / "training.safetensors"
+    with pytest.raises(TrialFailed) as caught:
+        fit(Limited(noisy(), most=15, calm=5), images, EVERYTHING, seed=0, checkpoint=file)  # four steps an epoch
+    assert caught.value.reason == "out_of_memory"
+    assert file.exists()
+
+
+def test_a_batch_that_was_halved_is_kept_by_a_resumption(images: ImageSet, tmp_path: Path) -> None:
+    file = tmp_path / "training.safetensors"
+    with pytest.raises(Interrupted):
+        fit(Limited(noisy(), 15), images, EVERYTHING, seed=0, checkpoint=file, on_epoch=stop_after(1))
+    resumed, through = Limited(noisy(), 15), Limited(noisy(), 15)
+    assert fit(resumed, images, EVERYTHING, seed=0, checkpoint=file).batch == 8
+    fit(through, images, EVERYTHING, seed=0)
+    assert digest(resumed) == digest(through)
+
+
+def test_an_evaluation_that_runs_out_of_memory_takes_fewer_images_at_a_time(images: ImageSet, network: Network) -> None:
+    module, seen = build(network), []
+
+    def limit(part: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        seen.append(len(inputs[0]))
+        if len(inputs[0]) > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    expected = evaluate(module, images, "train")
+    with module.register_forward_pre_hook(limit):
+        found = evaluate(module, images, "train")
+    assert seen == [64, 64, 64, 62, 31, 15, 15, 15, 15, 4]  # 500, 250, 125, 62, 31 and 15 at a time
+    assert found.accuracy == expected.accuracy
+    assert found.loss == pytest.approx(expected.loss)
+
+
 def test_running_out_of_memory_fails_the_trial_by_name(images: ImageSet) -> None:
     with pytest.raises(TrialFailed) as caught:
         fit(Hungry(), images, QUICK, seed=0)
     assert caught.value.reason == "out_of_memory"
     with pytest.raises(RuntimeError, match="a fault of the module"):
         fit(Broken(), images, QUICK, seed=0)
+
+
+def test_a_device_that_disappears_fails_the_trial_and_leaves_the_checkpoint(
+    images: ImageSet, network: Network, tmp_path: Path
+) -> None:
+    file = tmp_path / "training.safetensors"
+    module = build(network, seed=1)
+
+    def vanish(epoch: Epoch) -> None:
+        module.register_forward_pre_hook(lost)
+
+    def lost(part: nn.Module, inputs: Any) -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure\nCUDA kernel errors might be reported later")
+
+    with pytest.raises(TrialFailed, match=r"checkpoints that were written are whole.*launch failure") as caught:
+        fit(module, images, QUICK, seed=0, checkpoint=file, on_epoch=vanish)
+    assert caught.value.reason == "device_lost"
+    assert digest(fitted(images, network, checkpoint=file)) == digest(fitted(images, network))
+
+
+def test_limits_of_time_and_steps(images: ImageSet, network: Network, tmp_path: Path) -> None:
+    file = tmp_path / "training.safetensors"
+    with pytest.raises(TrialFailed, match="more steps than it may: 12; expected 11") as caught:
+        fitted(images, network, step_limit=11, checkpoint=file)  # three epochs of four steps
+    assert caught.value.reason == "step_limit"
+    assert not file.exists()
+    fitted(images, network, step_limit=12)
+    fitted(images, network, step_limit=8, stop=2)
+    with pytest.raises(TrialFailed) as caught:
+        fitted(images, network, time_limit=1e-9)
+    assert caught.value.reason == "time_limit"
+
+
+def test_on_a_cpu_steps_are_eager(images: ImageSet, network: Network) -> None:
+    found = [fit(build(network), images, replace(QUICK, epochs=1), seed=0, step=s) for s in ("auto", "eager", "graph")]
+    assert [result.step for result in found] == ["eager"] * 3
+    with pytest.raises(InvalidOption, match="no such step"):
+        fitted(images, network, step="fast")
 
 
 def test_modules_of_others_can_be_trained(images: ImageSet) -> None:
@@ -348,13 +587,31 @@ def test_devices_by_name() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_gpu_learns_the_same_thing(images: ImageSet, network: Network, tmp_path: Path, dtype: str) -> None:
-    recipe = replace(EVERYTHING, epochs=10, images=None, flip=False, drop_path=0.0, dtype=dtype)
+@pytest.mark.parametrize("step", ["eager", "graph"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_a_gpu_learns_the_same_thing(images: ImageSet, network: Network, tmp_path: Path, dtype: str, step: str) -> None:
+    recipe = replace(EVERYTHING, epochs=10, images=None, flip=False, drop_path=0.0, cutout=0, dtype=dtype)
     module, file = build(network), tmp_path / "training.safetensors"
     with pytest.raises(Interrupted):
-        fit(module, images, recipe, seed=0, device="cuda", checkpoint=file, on_epoch=stop_after(4))
-    result = fit(module, images, recipe, seed=0, device="cuda", checkpoint=file)
+        fit(module, images, recipe, seed=0, device="cuda", checkpoint=file, step=step, on_epoch=stop_after(4))
+    result = fit(module, images, recipe, seed=0, device="cuda", checkpoint=file, step=step)
+    assert result.step == step
     assert result.validation is not None
     assert result.validation.accuracy == 100.0
     assert len(result.epochs) == 10
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["sgd", "rmsprop", "adam"])
+def test_captured_steps_are_the_eager_ones(images: ImageSet, network: Network, kind: str) -> None:
+    recipe = replace(QUICK, epochs=4, weight_optimizer=kind, gradient_clip=1.0, learning_rate=0.01, batch=24, ema=0.5)
+    eager, graph = build(network), build(network)
+    fit(eager, images, recipe, seed=0, device="cuda", step="eager")
+    assert fit(graph, images, recipe, seed=0, device="cuda").step == "graph"  # and the last batch of 16 is eager
+    for a, b in zip(eager.parameters(), graph.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.gpu
+def test_what_draws_numbers_is_not_captured(images: ImageSet) -> None:
+    assert fit(build(noisy()), images, QUICK, seed=0, device="cuda", step="graph").step == "eager"

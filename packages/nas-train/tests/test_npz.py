@@ -142,6 +142,42 @@ def test_what_cannot_be_read_is_one_clear_error(tmp_path: Path, arrays: dict[str
     assert "set.npz" in str(caught.value)
 
 
+def test_compressed_files_give_the_same_as_mapped_ones(tmp_path: Path) -> None:
+    arrays: dict[str, Any] = {
+        "x": BYTES.transpose(0, 2, 3, 1),
+        "y": LABELS,
+        "x_test": BYTES[:10],
+        "y_test": LABELS[:10],
+    }
+    np.savez(tmp_path / "plain.npz", **arrays)
+    np.savez_compressed(tmp_path / "small.npz", **arrays)
+    np.savez(tmp_path / "columns.npz", **(arrays | {"x": np.asfortranarray(arrays["x"])}))
+    plain, *others = (open_data(tmp_path / f"{name}.npz") for name in ("plain", "small", "columns"))
+    for other in others:
+        assert other.checksum == plain.checksum
+        assert other.split("test").checksum == plain.split("test").checksum
+
+
+def test_images_do_not_depend_on_the_file_once_they_are_open(tmp_path: Path) -> None:
+    path = saved(tmp_path, x=BYTES, y=LABELS, x_test=BYTES[:10], y_test=LABELS[:10])
+    data = open_data(path)
+    parts = (data.train, data.validation, data.split("test"))
+    before = [part.checksum for part in parts]
+    with path.open("r+b") as stream:  # the same file, overwritten
+        stream.write(bytes(path.stat().st_size))
+    assert [part.checksum for part in parts] == before
+
+
+def test_parts_that_are_worked_on_at_once_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path, x=BYTES / 255, y=LABELS)
+    whole = open_data(path)
+    for module in ("dataset", "cutting", "npz"):
+        monkeypatch.setattr(f"nas_train.data.{module}.PART", 7)
+    parts = open_data(path)
+    assert parts.checksum == whole.checksum
+    assert parts.statistics == whole.statistics
+
+
 @pytest.mark.parametrize("damage", ["missing", "text", "truncated", "npy", "empty", "pickle"])
 def test_a_file_that_is_no_archive_is_one_clear_error(tmp_path: Path, damage: str) -> None:
     path = saved(tmp_path, x=BYTES, y=LABELS)
@@ -170,3 +206,10 @@ def test_a_damaged_array_is_one_clear_error(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(InvalidData, match=r"cannot be read.*set\.npz"):
         open_data(path)
+
+
+def test_a_test_split_that_is_gone_is_one_clear_error(tmp_path: Path) -> None:
+    data = open_data(saved(tmp_path, x=BYTES[:40], y=LABELS[:40], x_test=BYTES[40:], y_test=LABELS[40:]))
+    saved(tmp_path, x=BYTES, y=LABELS)
+    with pytest.raises(InvalidData, match=r"lost an array since.*array x_test"):
+        data.split("test")

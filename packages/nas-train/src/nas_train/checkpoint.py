@@ -39,13 +39,25 @@ class Checkpoint(NamedTuple):
     metadata: Mapping[str, Any]
 
 
-def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+def save(place: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> Path:
     """Write a checkpoint.
+
+    Args:
+        place: the file; or a directory, in which the file is named by its content.
+        tensors: by name.
+        metadata: JSON.
+
+    Returns:
+        The file.
 
     Raises:
         StoreError: it cannot be written; an older file of that name is as it was.
     """
-    write_file(path, _to_bytes(tensors, metadata))
+    data = _to_bytes(tensors, metadata)
+    if place.is_dir():
+        place = place / f"{hashlib.blake2b(data, digest_size=16).hexdigest()}.safetensors"
+    write_file(place, data)
+    return place
 
 
 def load(path: Path) -> Checkpoint:
@@ -76,18 +88,18 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(tensors, metadata)
 
 
-def module_tensors(module: nn.Module) -> dict[str, Tensor]:
+def module_tensors(module: nn.Module, prefix: str = _MODULE) -> dict[str, Tensor]:
     """Parameters and running statistics of a module, under the names they have in a checkpoint."""
-    return {_MODULE + name: tensor for name, tensor in module.state_dict().items()}
+    return {prefix + name: tensor for name, tensor in module.state_dict().items()}
 
 
-def restore(module: nn.Module, checkpoint: Checkpoint) -> None:
-    """Give a module the parameters and running statistics of a checkpoint.
+def restore(module: nn.Module, checkpoint: Checkpoint, prefix: str = _MODULE) -> None:
+    """Give a module the parameters and running statistics of a checkpoint whose names begin with the prefix.
 
     Raises:
         InvalidNetwork: they are not those of this module; it is left as it was.
     """
-    state = {name[len(_MODULE) :]: t for name, t in checkpoint.tensors.items() if name.startswith(_MODULE)}
+    state = tensors_of(checkpoint, prefix)
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
     if found != wanted:
@@ -98,6 +110,11 @@ def restore(module: nn.Module, checkpoint: Checkpoint) -> None:
             expected=f"{other} {wanted.get(other, 'missing')}",
         )
     module.load_state_dict(state)
+
+
+def tensors_of(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
+    """The tensors of a checkpoint whose names begin with a prefix, by the rest of the name."""
+    return {name[len(prefix) :]: t for name, t in checkpoint.tensors.items() if name.startswith(prefix)}
 
 
 def save_network(place: Path, module: BuiltNetwork, metadata: Mapping[str, Any]) -> Path:
@@ -114,11 +131,7 @@ def save_network(place: Path, module: BuiltNetwork, metadata: Mapping[str, Any])
     Raises:
         StoreError: it cannot be written.
     """
-    data = _to_bytes(module_tensors(module), {**metadata, "network": module.network.to_config()})
-    if place.is_dir():
-        place = place / f"{hashlib.blake2b(data, digest_size=16).hexdigest()}.safetensors"
-    write_file(place, data)
-    return place
+    return save(place, module_tensors(module), {**metadata, "network": module.network.to_config()})
 
 
 def load_network(path: Path) -> tuple[BuiltNetwork, Mapping[str, Any]]:

@@ -20,9 +20,11 @@ from nas_train.checkpoint import save_network, write_file
 from nas_train.data import open_data
 from nas_train.defaults import default_recipes, default_threads
 from nas_train.devices import find_device
-from nas_train.evaluator import conditions, curve, network_for, training_metrics
-from nas_train.loop import Epoch, evaluate, fit
+from nas_train.evaluator import conditions, curve, how, network_for, score_metrics, training_metrics
+from nas_train.loop import ALONE, Epoch, fit
+from nas_train.ranks import Ranks
 from nas_train.recipe import Recipe
+from nas_train.scoring import evaluate
 
 CHECKPOINT = "final.safetensors"
 CARD = "final.json"
@@ -43,6 +45,9 @@ def train_final(
     with_validation: bool = False,
     device: str = "cpu",
     threads: int | None = None,
+    time_limit: float | None = None,
+    step: str = "auto",
+    ranks: Ranks = ALONE,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> Measurement:
     """Train an architecture to the end, then open the test split and measure it there, once.
@@ -63,15 +68,20 @@ def train_final(
         with_validation: train on the validation images too; then there are no validation metrics.
         device: "cpu", "cuda", "cuda:1", or "auto".
         threads: CPU threads; None for those of `nas_train.defaults`.
+        time_limit: seconds that the training may take.
+        step: how steps are launched on a GPU: "auto", "graph" or "eager" (`nas_train.step`).
+        ranks: which of several processes this is, all called alike; that of rank 0 alone writes
+            (`nas_train.distributed`).
         on_epoch: called after each epoch.
 
     Returns:
         test_accuracy, test_loss, train_loss, train_seconds, val_accuracy and val_loss where the validation images were
-        not trained on, and the metrics of the network's cost. The artefacts are paths below `out`.
+        not trained on, top-5 accuracies where there are more than five classes, and the metrics of the network's cost.
+        The artefacts are paths below `out`.
 
     Raises:
         NasError: data, device or an option is wrong, or a file cannot be written.
-        TrialFailed: "diverged" or "out_of_memory".
+        TrialFailed: "diverged", "out_of_memory", "device_lost" or "time_limit".
     """
     start = time.perf_counter()
     images, where = open_data(data), find_device(device)
@@ -92,18 +102,22 @@ def train_final(
         epochs=epochs,
         with_validation=with_validation,
         checkpoint=out / _UNFINISHED,
+        time_limit=time_limit,
+        step=step,
+        ranks=ranks,
         on_epoch=on_epoch,
     )
     test = images.split("test")
     score = evaluate(module, images, test, dtype=chosen.dtype)
-    tested = {"test_accuracy": score.accuracy, "test_loss": score.loss}
-    metrics = {**training_metrics(fitted), **tested, **cost(described).metrics()}
+    metrics = {**training_metrics(fitted), **score_metrics("test", score), **cost(described).metrics()}
     card = {
         "architecture": text,
         "space": space.to_config(),
         "seed": seed,
         "draw": draw,
         **conditions(images, chosen, len(fitted.epochs), where, threads),
+        **how(fitted),
+        "processes": ranks.size,
         "recipe": chosen.to_config(),
         "with_validation": with_validation,
         "test_checksum": test.checksum,
@@ -111,10 +125,13 @@ def train_final(
         "curve": curve(fitted),
         "nas_train": version("nas-train"),
     }
-    save_network(out / CHECKPOINT, module, card)
-    write_file(out / CARD, (json.dumps(card, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
-    (out / _UNFINISHED).unlink(missing_ok=True)
-    details: dict[str, Any] = {key: card[key] for key in ("data", "epochs", "device", "threads", "torch", "curve")}
+    if ranks.writes:
+        save_network(out / CHECKPOINT, module, card)
+        write_file(out / CARD, (json.dumps(card, indent=1, sort_keys=True, allow_nan=False) + "\n").encode())
+        (out / _UNFINISHED).unlink(missing_ok=True)
+    ranks.wait()
+    shown = ("data", "epochs", "device", "threads", "torch", "batch", "step", "processes", "curve")
+    details: dict[str, Any] = {key: card[key] for key in shown}
     return Measurement(metrics, time.perf_counter() - start, {"checkpoint": CHECKPOINT, "card": CARD}, details)
 
 

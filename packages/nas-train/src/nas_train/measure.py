@@ -36,6 +36,7 @@ from torch.utils._pytree import tree_leaves
 
 from nas_core.errors import InvalidOption
 from nas_train.devices import cpu_threads, find_device
+from nas_train.modules import Noise, set_noise
 from nas_train.scoring import logits_of
 
 MEGABYTE = 2**20
@@ -218,8 +219,10 @@ def peak_memory(
     module.to(where)
     mode, buffers = module.training, {name: t.clone() for name, t in module.named_buffers()}
     gradients = [(p, p.grad) for p in module.parameters()]
+    noise = [(part, part.generator) for part in module.modules() if isinstance(part, Noise)]
     try:
         module.train()
+        set_noise(module, torch.Generator(where))  # else it would be drawn from torch's default one
         for parameter, _ in gradients:
             parameter.grad = None
         held = sum(_bytes(t) for t in module.parameters()) + sum(_bytes(t) for t in module.buffers())
@@ -228,6 +231,8 @@ def peak_memory(
         module.train(mode)
         for parameter, gradient in gradients:
             parameter.grad = gradient
+        for part, generator in noise:
+            part.generator = generator
         with torch.no_grad():
             for name, tensor in module.named_buffers():
                 tensor.copy_(buffers[name])

@@ -1,35 +1,38 @@
 """Recipes: everything about a training but the network, the data and the seed.
 
-A recipe is frozen plain data; the named ones below say where their numbers come from.
+A recipe is frozen plain data; `nas_train.recipes` holds the named ones and says where their numbers come from.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from types import MappingProxyType
 from typing import Any
 
 from nas_core.errors import InvalidOption
 from nas_train.schedule import SCHEDULES
 
-DTYPES = ("float32", "bfloat16")
+DTYPES = ("float32", "bfloat16", "float16")
+WEIGHT_OPTIMIZERS = ("sgd", "rmsprop", "adam")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained: stochastic gradient descent with momentum on cross-entropy.
+    """How a network is trained on cross-entropy.
+
+    Epochs that a field names (warm-up, period, milestones) are those of the recipe: a training over another number of
+    epochs stretches them with it.
 
     Args:
         name: what it is called.
         epochs: passes over the training images; the schedule spans them.
         batch: images in a step.
         learning_rate: the largest one.
-        momentum: of the gradient.
-        nesterov: whether the momentum looks ahead.
+        momentum: of the gradient; Adam's first.
+        nesterov: whether the momentum of "sgd" looks ahead.
         weight_decay: added to the gradient, as a multiple of each parameter.
-        schedule: "cosine" or "constant".
+        schedule: "cosine", "linear", "step" or "constant" (`nas_train.schedule`).
         warmup: epochs over which the learning rate grows at the start.
         label_smoothing: share of each target that is spread over all classes.
         padding: pixels by which a random crop may shift an image; 0 for no crops.
@@ -38,8 +41,22 @@ class Recipe:
         gradient_clip: largest norm of the gradient; None for no limit.
         auxiliary_weight: of the loss of an auxiliary head, where the network has one.
         images: how many of the training images are used, and at most as many for validation; None for all.
-        dtype: "float32", or "bfloat16" for products in that precision.
+        dtype: "float32", or "bfloat16" or "float16" for products in that precision; "float16" scales the loss.
         citation: where the numbers come from.
+        floor: the learning rate that "cosine" and "linear" fall to.
+        period: epochs of the first cosine, or between two steps; None for one cosine over all epochs.
+        growth: each cosine is so many times as long as the one before.
+        decay: factor of "step".
+        milestones: epochs at which "step" decays; needed where there is no period.
+        cutout: side in pixels of the square that is blotted out in each image; 0 for none.
+        resized_crop: whether images that are streamed are cut out at a random place and scale.
+        colour: strength of the random change of brightness, contrast and saturation of streamed images, from 0 to 1.
+        ema: share of the averaged weights that is kept at a step; 0 for no average. The average is what is measured.
+        weight_optimizer: "sgd", "rmsprop" or "adam".
+        second_momentum: share of the mean square of the gradient that is kept ("rmsprop", "adam").
+        epsilon: added to that mean square ("rmsprop") or to its root ("adam").
+        largest_batch: where the device's memory allows, the batch grows up to it; None for `batch` always.
+        largest_rate: the learning rate at the largest batch; between the two it goes along a line.
 
     Raises:
         InvalidOption: a value out of range.
@@ -63,23 +80,63 @@ class Recipe:
     images: int | None = None
     dtype: str = "float32"
     citation: str = ""
+    floor: float = 0.0
+    period: float | None = None
+    growth: float = 1.0
+    decay: float = 1.0
+    milestones: tuple[float, ...] = ()
+    cutout: int = 0
+    resized_crop: bool = False
+    colour: float = 0.0
+    ema: float = 0.0
+    weight_optimizer: str = "sgd"
+    second_momentum: float = 0.999
+    epsilon: float = 1e-8
+    largest_batch: int | None = None
+    largest_rate: float | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.milestones, list):  # as JSON has it
+            object.__setattr__(self, "milestones", tuple(self.milestones))
         for field in fields(self):
             kind, legal, expected = _RULES[field.name]
             value = getattr(self, field.name)
             if not kind(value) or not legal(value):
                 raise InvalidOption(f"recipe {self.name!r}: wrong {field.name}", value=value, expected=expected)
-        if self.warmup >= self.epochs:
-            raise InvalidOption(
-                f"recipe {self.name!r}: warm-up does not end",
-                value=self.warmup,
-                expected=f"fewer than {self.epochs} epochs",
-            )
+        for wrong, problem, name, expected in self._contradictions():
+            if wrong:
+                raise InvalidOption(
+                    f"recipe {self.name!r}: {problem}", value=getattr(self, name), place=name, expected=expected
+                )
+
+    def _contradictions(self) -> list[tuple[bool, str, str, str]]:
+        """What two fields together may not be: whether they are, the problem, one of the fields, what it may be."""
+        stepped = self.schedule == "step"
+        largest = self.batch if self.largest_batch is None else self.largest_batch
+        return [
+            (self.warmup >= self.epochs, "warm-up does not end", "warmup", f"fewer than {self.epochs} epochs"),
+            (self.floor > self.learning_rate, "wrong floor", "floor", f"at most {self.learning_rate}"),
+            (stepped and not self.milestones and self.period is None, "no milestones", "milestones", "or a period"),
+            (bool(self.milestones) and not stepped, "wrong milestones", "milestones", "with the schedule step only"),
+            (bool(self.milestones) and self.period is not None, "wrong milestones", "milestones", "or a period"),
+            (largest < self.batch, "wrong largest_batch", "largest_batch", f"at least {self.batch}"),
+            (
+                (self.largest_batch is None) != (self.largest_rate is None),
+                "wrong largest_rate",
+                "largest_rate",
+                "given with largest_batch and without it not",
+            ),
+            (
+                self.dtype == "float16" and self.weight_optimizer == "rmsprop",
+                "wrong dtype",
+                "dtype",
+                "float32 or bfloat16 with rmsprop",
+            ),
+        ]
 
     def to_config(self) -> dict[str, Any]:
         """Plain data."""
-        return asdict(self)
+        return asdict(self) | {"milestones": list(self.milestones)}
 
     @classmethod
     def from_config(cls, config: str | Mapping[str, Any]) -> Recipe:
@@ -88,6 +145,8 @@ class Recipe:
         Raises:
             InvalidOption: no such recipe, an unknown field or a value out of range.
         """
+        from nas_train.recipes import RECIPES  # they are made of this class
+
         if not isinstance(config, str | Mapping):
             raise InvalidOption("not a recipe", value=config, expected="a name, or fields by name")
         options = {"name": config} if isinstance(config, str) else dict(config)
@@ -124,73 +183,57 @@ def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _numbers(value: object) -> bool:
+    return isinstance(value, tuple) and all(_number(x) for x in value)
+
+
+def _ascending(values: Sequence[float]) -> bool:
+    return all(a < b for a, b in zip((0, *values), values, strict=False))
+
+
 def _or_none(kind: Callable[[object], bool]) -> Callable[[object], bool]:
     return lambda value: value is None or kind(value)
 
 
+_ANY_FLAG = (_flag, lambda x: True, "true or false")
 _SHARE = (_number, lambda x: 0 <= x < 1, "a number from 0 up to, not including, 1")
+_POSITIVE = (_number, lambda x: x > 0, "a number above 0")
 _NOT_NEGATIVE = (_number, lambda x: x >= 0, "a number of at least 0")
+_PIXELS = (_whole, lambda x: x >= 0, "a whole number of at least 0")
+_POSITIVE_OR_NONE = (_or_none(_number), lambda x: x is None or x > 0, "a number above 0, or nothing")
+_COUNT_OR_NONE = (_or_none(_whole), lambda x: x is None or x >= 2, "a whole number of at least 2, or nothing")
 _RULES: Mapping[str, tuple[Callable[[object], bool], Callable[[Any], bool], str]] = {
     "name": (_text, bool, "a word"),
     "epochs": (_whole, lambda x: x >= 1, "a whole number of at least 1"),
     "batch": (_whole, lambda x: x >= 2, "a whole number of at least 2"),
-    "learning_rate": (_number, lambda x: x > 0, "a number above 0"),
+    "learning_rate": _POSITIVE,
     "momentum": _SHARE,
-    "nesterov": (_flag, lambda x: True, "true or false"),
+    "nesterov": _ANY_FLAG,
     "weight_decay": _NOT_NEGATIVE,
     "schedule": (_text, lambda x: x in SCHEDULES, "one of " + ", ".join(SCHEDULES)),
     "warmup": _NOT_NEGATIVE,
     "label_smoothing": _SHARE,
-    "padding": (_whole, lambda x: x >= 0, "a whole number of at least 0"),
-    "flip": (_flag, lambda x: True, "true or false"),
+    "padding": _PIXELS,
+    "flip": _ANY_FLAG,
     "drop_path": _SHARE,
-    "gradient_clip": (_or_none(_number), lambda x: x is None or x > 0, "a number above 0, or nothing"),
+    "gradient_clip": _POSITIVE_OR_NONE,
     "auxiliary_weight": _NOT_NEGATIVE,
-    "images": (_or_none(_whole), lambda x: x is None or x >= 2, "a whole number of at least 2, or nothing"),
+    "images": _COUNT_OR_NONE,
     "dtype": (_text, lambda x: x in DTYPES, "one of " + ", ".join(DTYPES)),
     "citation": (_text, lambda x: True, "text"),
+    "floor": _NOT_NEGATIVE,
+    "period": _POSITIVE_OR_NONE,
+    "growth": (_number, lambda x: x >= 1, "a number of at least 1"),
+    "decay": (_number, lambda x: 0 < x <= 1, "a number above 0 and at most 1"),
+    "milestones": (_numbers, _ascending, "numbers of epochs in ascending order"),
+    "cutout": _PIXELS,
+    "resized_crop": _ANY_FLAG,
+    "colour": (_number, lambda x: 0 <= x <= 1, "a number from 0 to 1"),
+    "ema": _SHARE,
+    "weight_optimizer": (_text, lambda x: x in WEIGHT_OPTIMIZERS, "one of " + ", ".join(WEIGHT_OPTIMIZERS)),
+    "second_momentum": _SHARE,
+    "epsilon": _POSITIVE,
+    "largest_batch": _COUNT_OR_NONE,
+    "largest_rate": _POSITIVE_OR_NONE,
 }
 """Of each field: its type, its range, and both in words."""
-
-_NASBENCH201 = Recipe(
-    "nasbench201",
-    epochs=200,
-    batch=256,
-    learning_rate=0.1,
-    padding=4,
-    flip=True,
-    citation="Dong & Yang 2020 (NAS-Bench-201), §2.3",
-)
-_DIGITS = Recipe(
-    "digits",
-    epochs=12,
-    batch=64,
-    learning_rate=0.03,
-    warmup=1.0,
-    padding=1,
-    citation="this toolkit: a short training for scans of 8 x 8 pixels",
-)
-_SMALL = Recipe(
-    "small",
-    epochs=10,
-    batch=64,
-    learning_rate=0.1,
-    warmup=1.0,
-    padding=4,
-    flip=True,
-    images=5000,
-    citation="this toolkit: a short training for images of CIFAR's size on a CPU",
-)
-_NAMED = (
-    _DIGITS,
-    replace(_DIGITS, name="digits_final", epochs=60, learning_rate=0.2),
-    _SMALL,
-    replace(_SMALL, name="small_final", epochs=30, images=None),
-    _NASBENCH201,
-    replace(
-        _NASBENCH201, name="nasbench201_12", epochs=12, citation="Dong & Yang 2020 (NAS-Bench-201), §2.3, in 12 epochs"
-    ),
-)
-
-RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in _NAMED})
-"""The named recipes."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nas_core.errors import InvalidData
-from nas_train.data.dataset import ImageSet, Split, stratified_order
+from nas_train.data.dataset import PART, ImageSet, Split, stratified_order
+from nas_train.data.files import ImageFiles
 
 HELD_OUT = 0.2
 """Share of the images in a validation or test split that the source does not give."""
@@ -37,9 +39,19 @@ def cut(
     cuts = np.cumsum([len(order) - held * ((validation is None) + (test is None)), held * (validation is None)])
     if cuts[0] < 1:
         raise InvalidData("too few images to split", value=len(order), place=place)
-    parts = [Split(given.images[part], given.labels[part]) for part in np.split(order, cuts)]
+    parts = [taken(given, part) for part in np.split(order, cuts)]
     if validation is not None:
-        again = stratified_order(validation.labels)
-        validation = Split(validation.images[again], validation.labels[again])
+        validation = taken(validation, stratified_order(validation.labels))
     size, open_test = test if test is not None else (len(parts[2].labels), lambda: parts[2])
     return ImageSet(name, int(given.labels.max()) + 1, parts[0], validation or parts[1], size, open_test)
+
+
+def taken(split: Split, chosen: NDArray[np.int64]) -> Split:
+    """Some images of a split; copied a part at a time, so that an array that is mapped from a file stays there."""
+    images = split.images
+    if isinstance(images, ImageFiles):
+        return Split(images[chosen], split.labels[chosen])
+    copied = np.empty((len(chosen), *images.shape[1:]), images.dtype)
+    for start in range(0, len(chosen), PART):
+        copied[start : start + PART] = images[chosen[start : start + PART]]
+    return Split(copied, split.labels[chosen])

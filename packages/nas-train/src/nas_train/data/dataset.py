@@ -20,30 +20,39 @@ from numpy.typing import NDArray
 
 from nas_core.errors import InvalidData, InvalidOption
 from nas_core.random import rng
+from nas_train.data.files import DEVIATIONS, MEANS, ImageFiles
 
 SPLITS = ("train", "validation", "test")
 LEVELS = 255
 """Largest value of a pixel."""
 FEWEST = 2
 """A split needs at least this many images."""
+PART = 1000
+"""Images that are worked on at once where a whole split would take several times its memory."""
 
 
 class Split(NamedTuple):
     """Part of an image set.
 
     Args:
-        images: n x c x h x w, uint8.
+        images: n x c x h x w, uint8; `ImageFiles` where they are streamed, which numpy.asarray reads.
         labels: n, int64, from 0 to k - 1.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | ImageFiles
     labels: NDArray[np.int64]
 
     @property
     def checksum(self) -> str:
-        """BLAKE2b digest of the shape, the images' bytes and the labels' bytes, as 32 hexadecimal digits."""
+        """BLAKE2b digest of the shape, the images' bytes and the labels' bytes, as 32 hexadecimal digits.
+
+        Of images that are streamed, the names and sizes of the files stand for the bytes.
+        """
         digest = hashlib.blake2b(repr(self.images.shape).encode(), digest_size=16)
-        digest.update(np.ascontiguousarray(self.images).data)
+        if isinstance(self.images, ImageFiles):
+            digest.update(self.images.checksum.encode())
+        else:
+            digest.update(np.ascontiguousarray(self.images).data)
         digest.update(np.ascontiguousarray(self.labels, dtype="<i8").data)
         return digest.hexdigest()
 
@@ -110,10 +119,17 @@ class ImageSet:
 
     @cached_property
     def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each channel over the training split, for pixels from 0 to 1."""
-        counts = [
-            np.bincount(self.train.images[:, c].ravel(), minlength=LEVELS + 1) for c in range(self.input_shape[0])
-        ]
+        """Mean and standard deviation of each channel over the training split, for pixels from 0 to 1.
+
+        Of images that are streamed, those of ImageNet.
+        """
+        images = self.train.images
+        if isinstance(images, ImageFiles):
+            return MEANS, DEVIATIONS
+        counts = np.zeros((self.input_shape[0], LEVELS + 1))
+        for start in range(0, len(images), PART):
+            for c, count in enumerate(counts):
+                count += np.bincount(images[start : start + PART, c].ravel(), minlength=LEVELS + 1)
         levels = np.arange(LEVELS + 1) / LEVELS
         means = [float(count @ levels / count.sum()) for count in counts]
         variances = [float(count @ (levels - m) ** 2 / count.sum()) for count, m in zip(counts, means, strict=True)]
@@ -142,8 +158,13 @@ class ImageSet:
 
     def train_and_validation(self) -> Split:
         """Both splits as one, for the last training of a network that has been chosen."""
-        parts = (self.train, self.validation)
-        return Split(np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts]))
+        (images, labels), (more_images, more_labels) = self.train, self.validation
+        whole: NDArray[np.uint8] | ImageFiles
+        if isinstance(images, ImageFiles) and isinstance(more_images, ImageFiles):
+            whole = images.joined(more_images)
+        else:
+            whole = np.concatenate([np.asarray(images), np.asarray(more_images)])
+        return Split(whole, np.concatenate([labels, more_labels]))
 
     def _check(self, name: str, split: Split) -> None:
         place = f"{self.name}, {name} split"

@@ -8,9 +8,11 @@ uint8 from 0 to 255 or floats from 0 to 1. Labels: n whole numbers from 0. What 
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas_core.errors import InvalidData
-from nas_train.data.cutting import cut
-from nas_train.data.dataset import LEVELS, ImageSet, Split
+from nas_train.data.cutting import cut, taken
+from nas_train.data.dataset import LEVELS, PART, ImageSet, Split
 
 CHANNELS = (1, 2, 3, 4)
 _IMAGES = ("x", "images")
 _LABELS = ("y", "labels")
+_LOCAL_HEADER, _NAME_LENGTHS = 30, 26
+"""Size of what precedes a member of a zip archive, and where in it the lengths of its two names stand."""
 T = TypeVar("T")
 
 
@@ -44,11 +48,15 @@ def load_npz(path: Path) -> ImageSet:
         )
     validation = arrays.split("_val", "_validation", "_valid")
 
-    def open_test() -> Split:
-        return arrays.split("_test") or train  # it is there: `has` says so
-
-    test = (arrays.length("_test"), open_test) if arrays.has("_test") else None
+    names = arrays.pair("_test")
+    test = None if names is None else (arrays.length(names), partial(_copied, arrays, names))
     return cut(path.name, str(path), train, validation, test)
+
+
+def _copied(arrays: _Archive, names: tuple[str, str]) -> Split:
+    """A split in memory."""
+    split = arrays.read(*names)
+    return taken(split, np.arange(len(split.labels)))
 
 
 class _Archive:
@@ -58,29 +66,29 @@ class _Archive:
         self.path = path
         self.names = self._open(lambda file: frozenset(file.files))
 
-    def has(self, suffix: str) -> bool:
-        """Whether the file has a split."""
-        return self._pair(suffix) is not None
-
     def split(self, *suffixes: str) -> Split | None:
         """The images and labels whose names end in one of the suffixes; None where there are neither."""
-        pair = next(filter(None, map(self._pair, suffixes)), None)
-        if pair is None:
-            return None
-        x, y = pair
+        pair = next(filter(None, map(self.pair, suffixes)), None)
+        return None if pair is None else self.read(*pair)
+
+    def read(self, x: str, y: str) -> Split:
+        """The images and labels of these names; a view of the file as far as it can be."""
         images = _images(self._read(x), f"{self.path}, array {x}")
         labels = _labels(self._read(y), f"{self.path}, array {y}")
         if len(images) != len(labels):
             raise InvalidData("not as many labels as images", value=(len(images), len(labels)), place=str(self.path))
         return Split(images, labels)
 
-    def length(self, suffix: str) -> int:
+    def length(self, names: tuple[str, str]) -> int:
         """How many labels a split has, without reading its images."""
-        pair = self._pair(suffix)
-        return 0 if pair is None else self._read(pair[1]).size
+        return self._read(names[1]).size
 
-    def _pair(self, suffix: str) -> tuple[str, str] | None:
-        """Names of the images and of the labels of a split."""
+    def pair(self, suffix: str) -> tuple[str, str] | None:
+        """Names of the images and of the labels of a split; None where it has neither.
+
+        Raises:
+            InvalidData: there is one without the other.
+        """
         x, y = self._name(_IMAGES, suffix), self._name(_LABELS, suffix)
         if x is None and y is None:
             return None
@@ -97,7 +105,7 @@ class _Archive:
         return next((f"{base}{suffix}" for base in bases if f"{base}{suffix}" in self.names), None)
 
     def _read(self, name: str) -> NDArray[Any]:
-        return self._open(lambda file: np.asarray(file[name]), f", array {name}")
+        return self._open(lambda file: _mapped(self.path, file, name), f", array {name}")
 
     def _open(self, use: Callable[[Any], T], where: str = "") -> T:
         place = f"{self.path}{where}"
@@ -110,6 +118,8 @@ class _Archive:
                     return use(file)
         except FileNotFoundError:
             raise InvalidData("no such file", value=str(self.path)) from None
+        except KeyError as error:
+            raise InvalidData("the file has lost an array since it was opened", value=str(error), place=place) from None
         except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise InvalidData(
                 "the file cannot be read", value=str(error), place=place, expected="an .npz archive"
@@ -122,6 +132,31 @@ class _Archive:
                 expected="plain numbers",
                 remedy="Save images and labels as numeric arrays with numpy.savez",
             ) from None
+
+
+def _mapped(path: Path, file: Any, name: str) -> NDArray[Any]:
+    """An array of an open archive: where its bytes lie in the file as they are, mapped; otherwise read.
+
+    A mapped array takes no memory of its own until it is copied. Its bytes are checked as those of a read one are.
+    """
+    member = file.zip.getinfo(f"{name}.npy") if f"{name}.npy" in file.zip.namelist() else None
+    if member is None or member.compress_type != zipfile.ZIP_STORED:
+        return np.asarray(file[name])
+    with path.open("rb") as stream:
+        stream.seek(member.header_offset + _NAME_LENGTHS)
+        begin = member.header_offset + _LOCAL_HEADER + sum(struct.unpack("<HH", stream.read(4)))
+        stream.seek(begin)
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            return np.asarray(file[name])
+        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(stream)
+        if dtype.hasobject or by_columns or 0 in shape:
+            return np.asarray(file[name])
+        data = stream.tell()
+    whole = np.memmap(path, np.uint8, "r", begin, (member.file_size,))
+    if zlib.crc32(whole.data) != member.CRC:
+        raise zipfile.BadZipFile(f"Bad CRC-32 for file {member.filename!r}")
+    return whole[data - begin :].view(dtype).reshape(shape)
 
 
 def _images(array: NDArray[Any], place: str) -> NDArray[np.uint8]:
@@ -138,12 +173,15 @@ def _images(array: NDArray[Any], place: str) -> NDArray[np.uint8]:
         low, high = float(array.min()), float(array.max())
         if not (low >= 0.0 and high <= 1.0):  # not-a-number fails here too
             raise InvalidData("pixels out of range", value=(low, high), place=place, expected="floats from 0 to 1")
-        array = np.rint(array * LEVELS).astype(np.uint8)
+        levels = np.empty(array.shape, np.uint8)
+        for start in range(0, len(array), PART):
+            levels[start : start + PART] = np.rint(array[start : start + PART] * LEVELS)
+        array = levels
     if array.dtype != np.uint8:
         raise InvalidData(
             "pixels of a wrong type", value=str(array.dtype), place=place, expected="uint8, or floats from 0 to 1"
         )
-    return np.ascontiguousarray(array)
+    return array
 
 
 def _channels_last(shape: tuple[int, ...], place: str) -> bool:
