@@ -19,21 +19,29 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("nas-core", "nas-spaces", "nas-surrogates", "nas-search", "nas-train")
 
 # Distributions whose import name is not their own name in lower case with underscores.
-IMPORT_NAME = {"scikit-learn": "sklearn", "xgboost-cpu": "xgboost"}
+IMPORT_NAME = {"pillow": "PIL", "scikit-learn": "sklearn", "xgboost-cpu": "xgboost"}
 
 # Which modules an extra serves, and so may import what the extra declares. A prefix stands for its submodules too.
 SERVED = {
     ("nas-core", "testing"): ("nas_core.testing",),
     ("nas-surrogates", "xgboost"): ("nas_surrogates.trees",),
     ("nas-train", "digits"): ("nas_train.data",),
-    ("nas-search", "surrogates"): ("nas_search.optimizers.bo",),
+    ("nas-train", "onnx"): ("nas_train.export.onnx_file",),
+    ("nas-search", "surrogates"): (
+        "nas_search.optimizers.bo",
+        "nas_search.optimizers.bonas",
+        "nas_search.optimizers.mobo",
+        "nas_search.optimizers.utility_of",
+        "nas_search.samplers.learnt",
+        "nas_search.transfer",
+    ),
     ("nas-search", "spaces"): (
         "nas_search.cli.table",
         "nas_search.cli.table_build",
         "nas_search.cli.table_space",
         "nas_search.compare.problem",
     ),
-    ("nas-search", "train"): ("nas_search.cli.train",),
+    ("nas-search", "train"): ("nas_search.cli.export", "nas_search.cli.train"),
     ("nas-search", "postgres"): ("nas_search.store",),
     ("nas-search", "report"): ("nas_search.report", "nas_search.compare.picture"),
     ("nas-search", "peers"): ("nas_search.compare.peers",),

@@ -15,8 +15,8 @@ from _pytest.outcomes import Failed
 
 from nas_core.architecture import Architecture
 from nas_core.errors import Exhausted, InvalidOption, StaleAttempt, StoreError, TrialFailed
-from nas_core.evaluator import Evaluation, Evaluator
-from nas_core.executor import Job, Outcome, Task
+from nas_core.evaluator import Evaluation, Evaluator, GroupEvaluator
+from nas_core.executor import Group, GroupOutcome, Job, Outcome, Task
 from nas_core.history import History
 from nas_core.objective import Objectives
 from nas_core.optimizer import State
@@ -92,10 +92,11 @@ class FileStore:
         self._order: list[int] = saved["order"]
         self._trials = [_trial(row) for row in saved["trials"]]
         self._state = saved["state"]
+        self._bank = saved["bank"]
 
     @classmethod
     def create(cls, path: Path, spec: Mapping[str, Any]) -> FileStore:
-        empty: dict[str, Any] = {"spec": spec, "order": [], "trials": [], "state": None}
+        empty: dict[str, Any] = {"spec": spec, "order": [], "trials": [], "state": None, "bank": None}
         (path / "study.json").write_text(json.dumps(empty), encoding="utf-8")
         return cls(path)
 
@@ -103,11 +104,14 @@ class FileStore:
         begun = [Trial(len(self._trials) + i, proposal) for i, proposal in enumerate(proposals)]
         self._trials += begun
         if state is not None:
-            for i, array in enumerate(state.arrays.values()):
-                np.save(self._path / f"{i}.npy", array)
-            self._state = {"arrays": list(state.arrays), "values": dict(state.values)}
+            self._state = self._arrays_kept("state", state)
         self._save()
         return begun
+
+    def _arrays_kept(self, name: str, state: State) -> dict[str, Any]:
+        for i, array in enumerate(state.arrays.values()):
+            np.save(self._path / f"{name}{i}.npy", array)
+        return {"arrays": list(state.arrays), "values": dict(state.values)}
 
     def retry(self, number: int) -> Trial:
         trial = self._running(number)
@@ -121,6 +125,19 @@ class FileStore:
         status = Status.COMPLETED if isinstance(result, Measurement) else Status.FAILED
         return self._replace(replace(trial, status=status, result=result))
 
+    def finish_group(
+        self, results: Sequence[tuple[int, int, Measurement | Failure]], state: State | None
+    ) -> list[Trial]:
+        for number, attempt, _ in results:
+            if attempt != self._running(number).attempt:
+                raise StaleAttempt("the trial has been given to another", value=attempt)
+        if state is not None:
+            self._bank = self._arrays_kept("bank", state)
+        return [self.finish(*result) for result in results]
+
+    def evaluator_state(self) -> State | None:
+        return self._read("bank", self._bank)
+
     def trials(self) -> list[Trial]:
         return list(self._trials)
 
@@ -128,10 +145,13 @@ class FileStore:
         return list(self._order)
 
     def state(self) -> State | None:
-        if self._state is None:
+        return self._read("state", self._state)
+
+    def _read(self, name: str, kept: dict[str, Any] | None) -> State | None:
+        if kept is None:
             return None
-        arrays = {name: np.load(self._path / f"{i}.npy") for i, name in enumerate(self._state["arrays"])}
-        return State(arrays, self._state["values"])
+        arrays = {array: np.load(self._path / f"{name}{i}.npy") for i, array in enumerate(kept["arrays"])}
+        return State(arrays, kept["values"])
 
     def close(self) -> None:
         pass
@@ -150,7 +170,7 @@ class FileStore:
 
     def _save(self) -> None:
         rows = [[t.number, t.proposal.architecture, asdict(t.proposal), t.attempt, _kept(t)] for t in self._trials]
-        saved = {"spec": self.spec, "order": self._order, "trials": rows, "state": self._state}
+        saved = {"spec": self.spec, "order": self._order, "trials": rows, "state": self._state, "bank": self._bank}
         (self._path / "study.json").write_text(json.dumps(saved), encoding="utf-8")
 
 
@@ -184,7 +204,7 @@ class Here:
     slots = 1
 
     def __init__(self) -> None:
-        self._tasks: list[Task] = []
+        self._tasks: list[Task | Group] = []
 
     def start(self, job: Job) -> None:
         self._job = job
@@ -192,25 +212,43 @@ class Here:
         self._evaluator: Evaluator = from_config("evaluator", job.evaluator)
         self._evaluator.prepare(self._space)
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: Task | Group) -> None:
         self._tasks.append(task)
 
-    def wait(self, timeout: float | None = None) -> list[Outcome]:
+    def wait(self, timeout: float | None = None) -> list[Outcome | GroupOutcome]:
         tasks, self._tasks = self._tasks, []
-        return [Outcome(task.number, task.attempt, self._result(task)) for task in tasks]
+        return [self._outcome(task) for task in tasks]
+
+    def _outcome(self, task: Task | Group) -> Outcome | GroupOutcome:
+        if isinstance(task, Task):
+            return Outcome(task.number, task.attempt, self._result(task))
+        results, state = self._results(task)
+        return GroupOutcome(
+            tuple(Outcome(t.number, t.attempt, r) for t, r in zip(task.tasks, results, strict=True)), state
+        )
+
+    def _results(self, group: Group) -> tuple[Sequence[Measurement | Failure], State | None]:
+        if not isinstance(self._evaluator, GroupEvaluator):
+            return [Failure("invalid", "no groups")] * len(group.tasks), None
+        try:
+            return self._evaluator.evaluate_group([self._asked(task) for task in group.tasks], group.state)
+        except TrialFailed as error:
+            return [Failure(error.reason, str(error))] * len(group.tasks), None
 
     def stop(self) -> None:
         self._tasks = []
 
     def _result(self, task: Task) -> Measurement | Failure:
-        a = self._space.canonical(task.values)
-        told = Evaluation(self._space, a, task.fidelity, task.draw, task.replicate, self._job.seed)
         try:
-            return self._evaluator.evaluate(told)
+            return self._evaluator.evaluate(self._asked(task))
         except TrialFailed as error:
             return Failure(error.reason, str(error))
         except ZeroDivisionError as error:
             return Failure("error", str(error))
+
+    def _asked(self, task: Task) -> Evaluation:
+        a = self._space.canonical(task.values)
+        return Evaluation(self._space, a, task.fidelity, task.draw, task.replicate, self._job.seed)
 
 
 class TestHere(ExecutorContract):

@@ -16,6 +16,7 @@ from nas_core.testing import ExecutorContract
 from nas_core.trial import Failure, Measurement
 from nas_search.cli.boundary import run
 from nas_search.config import StudyConfig
+from nas_search.events import Event, TrialFinished
 from nas_search.executors import make_executor
 from nas_search.executors.simulated import FINISHED_AT, SimulatedExecutor
 from nas_search.study import Study
@@ -134,3 +135,27 @@ def test_a_study_knows_its_simulated_time(tmp_path: Path, capsys: pytest.Capture
     assert json.loads(capsys.readouterr().out)["simulated_seconds"] == 3.0
     assert run(["status", str(tmp_path / "a")]) == 0
     assert "simulated time: 3.0 s" in capsys.readouterr().out
+
+
+def test_a_simulated_study_that_is_cut_off_goes_on_to_the_same_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker: what was gathered and not written when it was cut off is looked up again, trial by trial the same."""
+    with Study.create(tmp_path / "whole", config(12, 1)) as study:
+        study.run()
+        whole = [(trial.architecture, trial.result) for trial in study.trials()]
+    monkeypatch.setattr("nas_search.loop._GATHERED_SECONDS", 1e9)
+    with Study.create(tmp_path / "cut", config(12, 1)) as study:
+        study.run(trials=4)
+
+    def cut(event: Event) -> None:
+        if isinstance(event, TrialFinished) and event.trial.number == 8:
+            study.store._drop_connection()  # as the end of the process would: nothing gathered reaches the disk
+            raise KeyboardInterrupt
+
+    with Study.open(tmp_path / "cut") as study:
+        study.run(on_event=cut)
+        assert len(study.trials()) == 4
+    with Study.open(tmp_path / "cut") as study:
+        study.run()
+        assert [(trial.architecture, trial.result) for trial in study.trials()] == whole

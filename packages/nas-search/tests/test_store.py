@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
 from nas_core.architecture import Architecture
-from nas_core.errors import InvalidOption, StoreError
+from nas_core.errors import InvalidOption, StaleAttempt, StoreError
 from nas_core.optimizer import State
 from nas_core.testing import StoreContract
 from nas_core.trial import Failure, Measurement, Proposal
@@ -203,8 +203,10 @@ class TestTables:
         dialect = postgresql.dialect(paramstyle="pyformat")  # type: ignore[no-untyped-call]
         texts = [str(CreateTable(table).compile(dialect=dialect)) for table in schema.metadata.sorted_tables]
         assert "value DOUBLE PRECISION NOT NULL" in "".join(texts)
-        statements = [value for value in vars(Statements(dialect)).values() if isinstance(value, Statement)]
-        assert len(statements) == 8
+        made = Statements(dialect)
+        parts = [value for part in (made, made.states, made.banks) for value in vars(part).values()]
+        statements = [value for value in parts if isinstance(value, Statement)]
+        assert len(statements) == 5 + 2 * 3
         assert all("?" not in statement._text for statement in statements)
 
 
@@ -279,7 +281,7 @@ class TestBadInput:
     def test_a_newer_schema(self, store: SqlStore, path: Path, read_only: bool) -> None:
         store.close()
         edit(path, "UPDATE study SET schema_version = ?, written_by = '0.9.2'", schema.SCHEMA + 1)
-        with pytest.raises(StoreError, match=r"newer nas-search \(0\.9\.2, schema 2\).*Install nas-search 0\.9\.2"):
+        with pytest.raises(StoreError, match=r"newer nas-search \(0\.9\.2, schema 3\).*Install nas-search 0\.9\.2"):
             SqlStore.open(path, read_only=read_only)
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
@@ -349,8 +351,8 @@ class TestMigration:
         def add_colour(connection: Connection) -> None:
             connection.exec_driver_sql("ALTER TABLE trials ADD COLUMN colour TEXT DEFAULT 'blue'")
 
-        monkeypatch.setattr(schema, "SCHEMA", 2)
-        monkeypatch.setattr(schema, "MIGRATIONS", {1: add_colour})
+        monkeypatch.setattr(schema, "SCHEMA", 3)
+        monkeypatch.setattr(schema, "MIGRATIONS", {2: add_colour})
 
     @pytest.fixture
     def old(self, store: SqlStore, path: Path) -> Path:
@@ -362,16 +364,16 @@ class TestMigration:
     def test_an_older_store_is_copied_and_brought_up_to_date(self, old: Path, newer: None) -> None:
         with SqlStore.open(old) as store:
             assert store.trials()[0].result == MEASURED
-        assert look(old, "SELECT schema_version FROM study") == [(2,)]
+        assert look(old, "SELECT schema_version FROM study") == [(3,)]
         assert look(old, "SELECT colour FROM trials") == [("blue",)]
-        copy = old.with_name("study.db.schema-1")
-        assert look(copy, "SELECT schema_version FROM study") == [(1,)]
+        copy = old.with_name("study.db.schema-2")
+        assert look(copy, "SELECT schema_version FROM study") == [(2,)]
         assert look(copy, "SELECT name, value FROM metrics") == [("params", 12.0), ("val_accuracy", 90.0)]
 
     def test_readers_leave_an_older_store_alone(self, old: Path, newer: None) -> None:
         with pytest.raises(StoreError, match=r"older nas-search .*Resume the study once"):
             SqlStore.open(old, read_only=True)
-        assert look(old, "SELECT schema_version FROM study") == [(1,)]
+        assert look(old, "SELECT schema_version FROM study") == [(2,)]
 
     def test_a_store_that_is_driven_is_not_changed(self, old: Path, newer: None) -> None:
         here = Driver.here()
@@ -379,7 +381,7 @@ class TestMigration:
         edit(old, "INSERT INTO lease VALUES (1, ?, ?, ?, ?, ?)", *values)
         with pytest.raises(StoreError, match="another process drives this study"):
             SqlStore.open(old)
-        assert look(old, "SELECT schema_version FROM study") == [(1,)]
+        assert look(old, "SELECT schema_version FROM study") == [(2,)]
 
     def test_a_migration_that_fails_changes_nothing(
         self, old: Path, newer: None, monkeypatch: pytest.MonkeyPatch
@@ -388,10 +390,10 @@ class TestMigration:
             connection.exec_driver_sql("DELETE FROM metrics")
             connection.exec_driver_sql("SELECT * FROM missing_table")
 
-        monkeypatch.setattr(schema, "MIGRATIONS", {1: fail})
+        monkeypatch.setattr(schema, "MIGRATIONS", {2: fail})
         with pytest.raises(StoreError, match="no such table"):
             SqlStore.open(old)
-        assert look(old, "SELECT schema_version FROM study") == [(1,)]
+        assert look(old, "SELECT schema_version FROM study") == [(2,)]
         assert len(look(old, "SELECT * FROM metrics")) == 2
 
 
@@ -509,3 +511,54 @@ def wait_until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+    def test_a_store_of_the_first_schema_gets_a_place_for_shared_weights(self, old: Path) -> None:
+        edit(old, "DROP TABLE banks")
+        edit(old, "UPDATE study SET schema_version = 1")
+        bank = State(arrays={"w": np.ones(3)})
+        with SqlStore.open(old) as store:
+            assert store.trials()[0].result == MEASURED
+            assert store.evaluator_state() is None
+            store.begin([proposal()], (1, 1), None)
+            store.finish_group([(1, 1, MEASURED)], bank)
+        with SqlStore.open(old, read_only=True) as store:
+            assert store.evaluator_state() == bank
+        assert look(old, "SELECT schema_version FROM study") == [(2,)]
+
+
+def test_gathered_writes_are_one_transaction(store: SqlStore, path: Path) -> None:
+    """Others see nothing before it ends, whoever writes sees all; with no time to gather in, each call ends it."""
+    store.acquire()
+    store.gather(1e9)
+    for name in ("a", "b"):
+        [trial] = store.begin([proposal(name)], (0, 0), None)
+        store.finish(trial.number, 1, MEASURED)
+    assert [trial.number for trial in store.trials()] == store.finished_order() == [0, 1]
+    assert look(path, "SELECT count(*) FROM trials") == [(0,)]
+    store.gather(None)
+    assert look(path, "SELECT count(*), count(finished_seq) FROM trials") == [(2, 2)]
+    store.gather(0.0)
+    store.begin([proposal("c")], (2, 2), None)
+    assert look(path, "SELECT count(*) FROM trials") == [(3,)]
+    store.gather(1e9)
+    store.begin([proposal("d")], (3, 2), None)
+    store.release()
+    assert look(path, "SELECT count(*) FROM trials") == [(4,)]
+    assert look(path, "SELECT count(*) FROM lease") == [(0,)]
+
+
+def test_what_was_gathered_is_lost_from_one_moment_on(store: SqlStore, path: Path) -> None:
+    """By a process that is killed, and where a write is refused: then nothing that was gathered with it is left."""
+    store.acquire()
+    store.begin([proposal("a")], (0, 0), None)
+    store.gather(1e9)
+    store.finish(0, 1, MEASURED)
+    store.begin([proposal("b")], (1, 1), None)
+    with pytest.raises(StaleAttempt):
+        store.finish(0, 1, MEASURED)
+    assert look(path, "SELECT number, status FROM trials") == [(0, "running")]
+    store.finish(0, 1, MEASURED)
+    [trial] = store.begin([proposal("c")], (1, 1), None)
+    assert trial.number == 1
+    store.gather(None)
+    assert look(path, "SELECT number, status FROM trials") == [(0, "completed"), (1, "running")]

@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from nas_core.architecture import Architecture
 from nas_core.optimizer import State
 from nas_core.space import Space
-from nas_core.trial import Measurement
+from nas_core.trial import Failure, Measurement
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,20 @@ class GroupEvaluator(Protocol):
 
     def evaluate_group(
         self, evaluations: Sequence[Evaluation], state: State | None
-    ) -> tuple[list[Measurement], State | None]:
-        """Measure the architectures of one group, going on from the bank `state`."""
+    ) -> tuple[list[Measurement | Failure], State | None]:
+        """Measure the architectures of one group, going on from the bank `state`.
+
+        The bank is the evaluator's only memory: the same group on the same state gives the same results and the same
+        next state, in whatever process.
+
+        Args:
+            evaluations: the group, in the order in which it was proposed; at least one.
+            state: what the group before has left; None for the first.
+
+        Returns:
+            A result for each, in that order; and the bank afterwards, None to keep what there was.
+
+        Raises:
+            TrialFailed: none of them can be measured; the bank stays as it was.
+        """
         ...

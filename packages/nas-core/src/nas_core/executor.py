@@ -1,7 +1,8 @@
 """What an executor is: it runs an evaluator on tasks, here, in processes or elsewhere.
 
 A job says once what all tasks have in common; a task is one attempt at one trial. Both are plain JSON, so that they can
-be sent anywhere. An executor never sees the store or the optimizer.
+be sent anywhere. Trials that are evaluated together on one bank of weights are sent as a group, with the bank: arrays
+and JSON. An executor never sees the store or the optimizer.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from nas_core.optimizer import State
 from nas_core.trial import Failure, Measurement
 
 
@@ -45,6 +47,14 @@ class Task:
     resume_from: str | None = None
 
 
+@dataclass(frozen=True)
+class Group:
+    """Tasks that are evaluated together, as one (`nas_core.evaluator.GroupEvaluator`), and the bank to go on from."""
+
+    tasks: tuple[Task, ...]
+    state: State | None = None
+
+
 class Outcome(NamedTuple):
     """What came of a task."""
 
@@ -53,28 +63,35 @@ class Outcome(NamedTuple):
     result: Measurement | Failure
 
 
+class GroupOutcome(NamedTuple):
+    """What came of a group: an outcome for each of its tasks, and the bank afterwards; None where it is as before."""
+
+    outcomes: tuple[Outcome, ...]
+    state: State | None
+
+
 @runtime_checkable
 class Executor(Protocol):
     """Runs tasks. `start`, then any number of `submit` and `wait`, then `stop`."""
 
     @property
     def slots(self) -> int:
-        """How many tasks run at once."""
+        """How many tasks run at once; a group counts as one."""
         ...
 
     def start(self, job: Job) -> None:
         """Get ready; raises NasError where the evaluator cannot work (missing data, a wrong option)."""
         ...
 
-    def submit(self, task: Task) -> None:
-        """Take on a task; at most `slots` are unfinished at a time."""
+    def submit(self, task: Task | Group) -> None:
+        """Take on a task, or a group as one task; at most `slots` are unfinished at a time."""
         ...
 
-    def wait(self, timeout: float | None = None) -> list[Outcome]:
+    def wait(self, timeout: float | None = None) -> list[Outcome | GroupOutcome]:
         """Outcomes of tasks that have ended, in the order in which they did.
 
-        Waits for at least one unless `timeout` seconds pass. A worker that dies gives its task a Failure "crashed" and
-        is replaced.
+        Waits for at least one unless `timeout` seconds pass. A worker that dies gives its task, or each of its group's,
+        a Failure "crashed" and is replaced.
         """
         ...
 

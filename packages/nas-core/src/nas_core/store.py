@@ -44,6 +44,24 @@ class Store(Protocol):
         """
         ...
 
+    def finish_group(
+        self, results: Sequence[tuple[int, int, Measurement | Failure]], state: State | None
+    ) -> list[Trial]:
+        """Record the results of a group and the bank of weights that it has left, in one transaction.
+
+        Args:
+            results: (number, attempt, result) of each member.
+            state: the evaluator's state afterwards; None keeps what is stored.
+
+        Raises:
+            StaleAttempt: as in `finish`; then nothing is recorded.
+        """
+        ...
+
+    def evaluator_state(self) -> State | None:
+        """The evaluator's state after the newest group; None before the first."""
+        ...
+
     def trials(self) -> list[Trial]:
         """All trials in order of proposal, with full results."""
         ...

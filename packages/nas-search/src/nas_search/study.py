@@ -148,7 +148,9 @@ class Study:
         finally:
             self.store.release()
         seconds = time.monotonic() - begun
-        return summarise(reason, self.trials(), self.history(), self.objectives, self.space, seconds)
+        found = self.trials()
+        history = history_of(found, self.store.finished_order(), self.objectives)
+        return summarise(reason, found, history, self.objectives, self.space, seconds)
 
     def _loop(self, rules: Rules, on_event: Callable[[Event], None] | None) -> Loop:
         optimizer = make_optimizer(self.config, self.space, self.objectives)

@@ -7,6 +7,7 @@ Tasks are evaluated by the fake evaluator, which is registered for the test as a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import pytest
 from nas_core.architecture import Architecture
 from nas_core.errors import NasError
 from nas_core.evaluator import Evaluation
-from nas_core.executor import Executor, Job, Outcome, Task
+from nas_core.executor import Executor, Group, GroupOutcome, Job, Outcome, Task
+from nas_core.optimizer import State
 from nas_core.testing.fakes import FakeEvaluator, ToySpace
+from nas_core.testing.groups import FakeGroupEvaluator
 from nas_core.testing.registered import register_fakes
 from nas_core.trial import Failure, Measurement
 
@@ -132,9 +135,46 @@ class ExecutorContract:
             running.submit(task)
         assert running.wait(timeout=0.01) == []
         held.touch()
-        outcomes = _wait_for(running, len(tasks))
+        outcomes = [outcome for outcome in _wait_for(running, len(tasks)) if isinstance(outcome, Outcome)]
         assert sorted(outcome.number for outcome in outcomes) == [task.number for task in tasks]
         assert all(isinstance(outcome.result, Measurement) for outcome in outcomes)
+
+    def test_a_group_is_evaluated_as_one_and_hands_its_bank_on(self, running: Executor, make_job: MakeJob) -> None:
+        running.start(make_job("fake_group"))
+        tasks = tuple(replace(task, attempt=2) for task in _tasks(3))
+        first = run_group(running, Group(tasks))
+        second = run_group(running, Group(tasks[1:], first.state))
+        expected = FakeGroupEvaluator().evaluate_group([_asked(task) for task in tasks], None)
+        assert [one.result.metrics for one in first.outcomes if isinstance(one.result, Measurement)] == [
+            one.metrics for one in expected[0] if isinstance(one, Measurement)
+        ]
+        assert [(one.number, one.attempt) for one in first.outcomes] == [(0, 2), (1, 2), (2, 2)]
+        assert first.state == expected[1]
+        assert second == _told(FakeGroupEvaluator(), tasks[1:], first.state)
+
+    @pytest.mark.parametrize(
+        ("name", "options", "reason"),
+        [("fake", {}, "invalid"), ("fake_group", {"fail_after": 0}, "diverged")],
+    )
+    def test_a_group_that_cannot_be_evaluated_fails_whole(
+        self, running: Executor, make_job: MakeJob, name: str, options: dict[str, Any], reason: str
+    ) -> None:
+        running.start(make_job(name, **options))
+        outcomes, state = run_group(running, Group(tuple(_tasks(3)), State(values={"groups": 1})))
+        assert [getattr(one.result, "reason", None) for one in outcomes] == [reason] * 3
+        assert state is None
+
+    def test_a_worker_that_dies_with_a_group_is_replaced(
+        self, running: Executor, make_job: MakeJob, isolated: bool
+    ) -> None:
+        if not isolated:
+            pytest.skip("the executor does not claim to survive the end of an evaluator's process")
+        running.start(make_job("fake_group", exit_on={"depth": [1]}))
+        outcomes, state = run_group(running, Group(tuple(_tasks(3))))
+        assert [getattr(one.result, "reason", None) for one in outcomes] == ["crashed"] * 3
+        assert state is None
+        outcomes, state = run_group(running, Group((_tasks(1)[0],)))
+        assert isinstance(outcomes[0].result, Measurement)
 
     def test_stopping_twice_does_nothing(self, executor: Executor, make_job: MakeJob) -> None:
         executor.start(make_job())
@@ -163,18 +203,36 @@ def run_all(executor: Executor, tasks: Sequence[Task]) -> list[Outcome]:
         ended = _wait_for(executor, 1)
         assert len(ended) <= unfinished
         unfinished -= len(ended)
-        outcomes += ended
+        outcomes += [outcome for outcome in ended if isinstance(outcome, Outcome)]
     return outcomes
 
 
-def _wait_for(executor: Executor, count: int) -> list[Outcome]:
+def run_group(executor: Executor, group: Group) -> GroupOutcome:
+    """Run one group."""
+    executor.submit(group)
+    (outcome,) = _wait_for(executor, 1)
+    assert isinstance(outcome, GroupOutcome)
+    return outcome
+
+
+def _wait_for(executor: Executor, count: int) -> list[Outcome | GroupOutcome]:
     """At least `count` outcomes; fails where none comes for a minute."""
-    outcomes: list[Outcome] = []
+    outcomes: list[Outcome | GroupOutcome] = []
     while len(outcomes) < count:
         ended = executor.wait(timeout=60.0)
         assert ended, "no outcome for a minute"
         outcomes += ended
     return outcomes
+
+
+def _asked(task: Task) -> Evaluation:
+    return Evaluation(ToySpace(), Architecture("toy", task.values), seed=5)
+
+
+def _told(evaluator: FakeGroupEvaluator, tasks: Sequence[Task], state: State | None) -> GroupOutcome:
+    results, after = evaluator.evaluate_group([_asked(task) for task in tasks], state)
+    outcomes = [Outcome(task.number, task.attempt, one) for task, one in zip(tasks, results, strict=True)]
+    return GroupOutcome(tuple(outcomes), after)
 
 
 def _tasks(count: int) -> list[Task]:

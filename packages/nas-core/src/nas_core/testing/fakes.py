@@ -79,7 +79,8 @@ def _operation(b: NetworkBuilder, operation: str, x: int, channels: int) -> int:
         return b.add("pool", same_pooling("avg", 3), x)
     if operation == "skip":
         return b.add("skip", Identity(), x)
-    return conv_norm(b, x, channels, 3 if operation == "conv3" else 1)
+    with b.scope(operation):
+        return conv_norm(b, x, channels, 3 if operation == "conv3" else 1)
 
 
 @final

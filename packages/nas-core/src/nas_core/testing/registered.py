@@ -15,15 +15,17 @@ toy = nas_core.testing.fakes:ToySpace
 continuous_toy = nas_core.testing.fakes:ContinuousToySpace
 [nas.optimizers]
 fake = nas_core.testing.fakes:FakeOptimizer
+fake_group = nas_core.testing.groups:FakeGroupOptimizer
 [nas.evaluators]
 fake = nas_core.testing.fakes:FakeEvaluator
+fake_group = nas_core.testing.groups:FakeGroupEvaluator
 [nas.surrogates]
 fake = nas_core.testing.fakes:FakeSurrogate
 """
 
 
 def register_fakes(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Register the spaces "toy" and "continuous_toy" and an optimizer, evaluator and surrogate "fake" for one test.
+    """Register the spaces "toy" and "continuous_toy", an optimizer, evaluator and surrogate "fake", and "fake_group".
 
     Works in this process and in those that it starts.
 

@@ -179,6 +179,32 @@ class StoreContract:
         store.begin([_proposal("c")], (2, 0), None)
         assert reopened().state() == State(arrays={"w": np.ones(2)}, values={"round": 2})
 
+    def test_a_group_and_its_bank_are_recorded_together(self, store: Store, reopened: Callable[[], Store]) -> None:
+        assert store.evaluator_state() is None
+        store.begin([_proposal(name) for name in "abc"], (0, 0), State(values={"of": "the optimizer"}))
+        failure = Failure("diverged", "NaN")
+        bank = State(arrays={"w": np.arange(3.0)}, values={"epochs": 1})
+        finished = store.finish_group([(1, 1, Measurement({"val_accuracy": 1.0})), (0, 1, failure)], bank)
+        assert [(trial.number, trial.status) for trial in finished] == [(1, Status.COMPLETED), (0, Status.FAILED)]
+        again = reopened()
+        assert again.finished_order() == [1, 0]
+        assert [trial.status for trial in again.trials()] == [Status.FAILED, Status.COMPLETED, Status.RUNNING]
+        assert again.evaluator_state() == bank
+        assert again.state() == State(values={"of": "the optimizer"})
+        again.finish_group([(2, 1, failure)], None)
+        assert again.evaluator_state() == bank
+
+    def test_of_a_group_with_an_older_attempt_nothing_is_recorded(self, store: Store) -> None:
+        store.begin([_proposal("a"), _proposal("b")], (0, 0), None)
+        store.retry(1)
+        measured = Measurement({"val_accuracy": 1.0})
+        with pytest.raises(StaleAttempt):
+            store.finish_group([(0, 1, measured), (1, 1, measured)], State(values={"epochs": 1}))
+        assert store.finished_order() == []
+        assert store.evaluator_state() is None
+        store.finish_group([(0, 1, measured), (1, 2, measured)], State(values={"epochs": 2}))
+        assert store.evaluator_state() == State(values={"epochs": 2})
+
     def test_closing_twice_does_nothing(self, store: Store) -> None:
         store.close()
         store.close()

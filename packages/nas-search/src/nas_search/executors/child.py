@@ -19,6 +19,8 @@ from nas_core.errors import NasError
 from nas_core.executor import Outcome
 from nas_search.executors.messages import (
     error_message,
+    group_of,
+    group_outcome_message,
     job_of,
     outcome_message,
     receive,
@@ -47,9 +49,12 @@ def _work(connection: Connection, messages: queue.SimpleQueue[dict[str, Any]]) -
         send(connection, {"error": error_message(worker)})
         return
     send(connection, {"ready": True})
-    while (message := messages.get()).get("task") is not None:
-        task = task_of(message["task"])
-        send(connection, {"outcome": outcome_message(Outcome(task.number, task.attempt, worker.run(task)))})
+    while "end" not in (message := messages.get()):
+        if "group" in message:
+            send(connection, group_outcome_message(worker.run_group(group_of(message["group"]))))
+        else:
+            task = task_of(message["task"])
+            send(connection, {"outcome": outcome_message(Outcome(task.number, task.attempt, worker.run(task)))})
 
 
 def _ready(job: dict[str, Any]) -> Worker | NasError:

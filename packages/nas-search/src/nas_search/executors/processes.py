@@ -22,9 +22,18 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, final
 
 from nas_core.errors import InvalidOption, NasError
-from nas_core.executor import Job, Outcome, Task
+from nas_core.executor import Group, GroupOutcome, Job, Outcome, Task
 from nas_core.trial import Failure
-from nas_search.executors.messages import error_of, job_message, outcome_of, receive, send, task_message
+from nas_search.executors.messages import (
+    error_of,
+    group_message,
+    group_outcome_of,
+    job_message,
+    outcome_of,
+    receive,
+    send,
+    task_message,
+)
 from nas_search.executors.work import THREAD_VARIABLES
 
 _PROGRAM = (
@@ -78,22 +87,22 @@ class ProcessExecutor:
             self.stop()
             raise
 
-    def submit(self, task: Task) -> None:
-        """Give a task to a free worker; one that has died is replaced now.
+    def submit(self, task: Task | Group) -> None:
+        """Give a task, or a group, to a free worker; one that has died is replaced now.
 
         Raises:
             InvalidOption: every worker is busy, or the executor has not been started.
         """
         free = [place for place, worker in self._workers.items() if worker.task is None]
         if not free:
-            raise InvalidOption("no worker is free", value=task.number, expected=f"at most {self._count} tasks at once")
+            raise InvalidOption("no worker is free", expected=f"at most {self._count} tasks at once")
         place = next((place for place in free if self._workers[place].alive), free[0])
         if not self._workers[place].alive:
             self._workers[place].end()
             self._workers[place] = self._hire(place)
         self._workers[place].take(task)
 
-    def wait(self, timeout: float | None = None) -> list[Outcome]:
+    def wait(self, timeout: float | None = None) -> list[Outcome | GroupOutcome]:
         """Outcomes of tasks that have ended; see `nas_core.executor.Executor.wait`.
 
         Raises:
@@ -146,7 +155,7 @@ class _Worker:
                 process_group=0,
             )
         self.connection = Connection(ours.detach())
-        self.task: Task | None = None
+        self.task: Task | Group | None = None
         self._begun = 0.0
         self._ready = False
         self._say({"job": job_message(job)})
@@ -163,12 +172,12 @@ class _Worker:
         except (EOFError, OSError):
             raise NasError("a worker process ended before it was ready", value=self._how_it_ended()) from None
 
-    def take(self, task: Task) -> None:
-        """Begin a task."""
+    def take(self, task: Task | Group) -> None:
+        """Begin a task, or a group."""
         self.task, self._begun = task, time.perf_counter()
-        self._say({"task": task_message(task)})
+        self._say({"group": group_message(task)} if isinstance(task, Group) else {"task": task_message(task)})
 
-    def outcome(self) -> Outcome | None:
+    def outcome(self) -> Outcome | GroupOutcome | None:
         """What came of the task, read now; None where the worker said something else.
 
         Raises:
@@ -176,14 +185,13 @@ class _Worker:
         """
         if self.task is None:
             return None
-        number, attempt = self.task.number, self.task.attempt
         try:
             if not self.alive and not self.connection.poll():
                 raise EOFError  # a process that it started may still hold the socket
             outcome = self._hear(receive(self.connection))
         except (EOFError, OSError):
             message = f"the worker process died: {self._how_it_ended()}"
-            outcome = Outcome(number, attempt, Failure("crashed", message, time.perf_counter() - self._begun))
+            outcome = _crashed(self.task, message, time.perf_counter() - self._begun)
         if outcome is not None:
             self.task = None
         return outcome
@@ -203,11 +211,13 @@ class _Worker:
         self._process.wait()
         self.connection.close()
 
-    def _hear(self, message: dict[str, Any]) -> Outcome | None:
+    def _hear(self, message: dict[str, Any]) -> Outcome | GroupOutcome | None:
         if "error" in message:
             raise error_of(message["error"])
         if "outcome" in message:
             return outcome_of(message["outcome"])
+        if "outcomes" in message:
+            return group_outcome_of(message)
         self._ready = True
         return None
 
@@ -227,6 +237,14 @@ class _Worker:
             return f"exit code {code}"
         name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
         return f"killed by {name}" + (" (the system does so when memory runs out)" if name == "SIGKILL" else "")
+
+
+def _crashed(task: Task | Group, message: str, seconds: float) -> Outcome | GroupOutcome:
+    """The outcome of what a worker was at when it died; a group shares its time out."""
+    if isinstance(task, Group):
+        failure = Failure("crashed", message, seconds / len(task.tasks))
+        return GroupOutcome(tuple(Outcome(one.number, one.attempt, failure) for one in task.tasks), None)
+    return Outcome(task.number, task.attempt, Failure("crashed", message, seconds))
 
 
 def visible_gpus() -> list[str]:

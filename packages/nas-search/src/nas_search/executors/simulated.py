@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import Final, final
 
 from nas_core.errors import InvalidOption
-from nas_core.executor import Job, Outcome, Task
+from nas_core.executor import Group, GroupOutcome, Job, Outcome, Task
 from nas_core.trial import Failure, Measurement, Trial
-from nas_search.executors.work import Worker
+from nas_search.executors.work import Worker, outcome_of
 
 FINISHED_AT: Final = "simulated_finish"
 """Where the details of a measurement say when it was finished, in seconds of the simulated clock."""
@@ -43,7 +43,7 @@ class SimulatedExecutor:
         self._clock = clock
         self._submitted = 0
         self._worker: Worker | None = None
-        self._running: list[tuple[float, int, Outcome]] = []
+        self._running: list[tuple[float, int, Outcome | GroupOutcome]] = []
 
     @property
     def slots(self) -> int:
@@ -63,23 +63,25 @@ class SimulatedExecutor:
         """
         self._worker = Worker(job)
 
-    def submit(self, task: Task) -> None:
-        """Evaluate a task; it is begun now by the simulated clock.
+    def submit(self, task: Task | Group) -> None:
+        """Evaluate a task, or a group on one worker; it is begun now by the simulated clock.
 
         Raises:
             InvalidOption: every worker is busy, or the executor has not been started.
         """
         if self._worker is None or len(self._running) >= self._count:
-            raise InvalidOption("no worker is free", value=task.number, expected=f"at most {self._count} tasks at once")
-        result = self._worker.run(task)
-        if isinstance(result, Failure):
-            end, result = self._clock, replace(result, seconds=0.0)
+            raise InvalidOption("no worker is free", expected=f"at most {self._count} tasks at once")
+        outcome = outcome_of(self._worker, task)
+        if isinstance(outcome, GroupOutcome):
+            outcome = outcome._replace(outcomes=tuple(map(_timeless, outcome.outcomes)))
+            seconds = sum(one.result.seconds for one in outcome.outcomes)
         else:
-            end = self._clock + result.seconds
-        heapq.heappush(self._running, (end, self._submitted, Outcome(task.number, task.attempt, result)))
+            outcome = _timeless(outcome)
+            seconds = outcome.result.seconds
+        heapq.heappush(self._running, (self._clock + seconds, self._submitted, outcome))
         self._submitted += 1
 
-    def wait(self, timeout: float | None = None) -> list[Outcome]:
+    def wait(self, timeout: float | None = None) -> list[Outcome | GroupOutcome]:
         """The task that finishes next, whatever the timeout; nothing without one."""
         if not self._running:
             return []
@@ -90,6 +92,12 @@ class SimulatedExecutor:
         """Let go of the evaluator and of tasks that have not come back."""
         self._worker = None
         self._running = []
+
+
+def _timeless(outcome: Outcome) -> Outcome:
+    """An outcome, without the time that it took where it is a failure."""
+    result = outcome.result
+    return outcome._replace(result=replace(result, seconds=0.0)) if isinstance(result, Failure) else outcome
 
 
 def simulated_seconds(trials: Iterable[Trial]) -> float | None:

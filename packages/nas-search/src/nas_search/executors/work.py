@@ -11,14 +11,16 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nas_core import registry
 from nas_core.errors import InvalidMeasurement, TrialFailed
-from nas_core.evaluator import Evaluation, Evaluator
-from nas_core.executor import Job, Task
+from nas_core.evaluator import Evaluation, Evaluator, GroupEvaluator
+from nas_core.executor import Group, GroupOutcome, Job, Outcome, Task
+from nas_core.optimizer import State
 from nas_core.space import Space, require
 from nas_core.trial import Failure, Measurement
 
@@ -30,6 +32,7 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 _TRACEBACK_LINES = 12
+T = TypeVar("T")
 
 
 class Worker:
@@ -57,10 +60,38 @@ class Worker:
         Its reason is that of a TrialFailed, "out_of_memory", "invalid" for a measurement that cannot be recorded, or
         "error" for anything else that the evaluator raises.
         """
+        return self._attempted(lambda: _checked(self._evaluator.evaluate(self._evaluation(task))))
+
+    def run_group(self, group: Group) -> GroupOutcome:
+        """Evaluate a group; where the evaluator raises, all of it has failed, and the bank is as it was."""
+        results: list[Measurement | Failure]
+        attempted = self._attempted(lambda: self._evaluated(group))
+        if isinstance(attempted, Failure):
+            share = replace(attempted, seconds=attempted.seconds / len(group.tasks))
+            results, state = [share] * len(group.tasks), None
+        else:
+            results, state = attempted
+        outcomes = [Outcome(task.number, task.attempt, one) for task, one in zip(group.tasks, results, strict=True)]
+        return GroupOutcome(tuple(outcomes), state)
+
+    def _evaluated(self, group: Group) -> tuple[list[Measurement | Failure], State | None]:
+        if not isinstance(self._evaluator, GroupEvaluator):
+            name = self._job.evaluator["name"]
+            raise TrialFailed("invalid", f"the evaluator {name!r} shares no weights, so it cannot evaluate a group")
+        results, state = self._evaluator.evaluate_group([self._evaluation(task) for task in group.tasks], group.state)
+        if len(results) != len(group.tasks):
+            raise InvalidMeasurement(
+                "the evaluator has not measured every member of a group",
+                value=len(results),
+                expected=str(len(group.tasks)),
+            )
+        return [one if isinstance(one, Failure) else _checked(one) for one in results], state
+
+    def _attempted(self, what: Callable[[], T]) -> T | Failure:
         limit_threads(self._job.threads)
         begun = time.perf_counter()
         try:
-            return _checked(self._evaluator.evaluate(self._evaluation(task)))
+            return what()
         except TrialFailed as error:
             reason, message = error.reason, str(error)
         except InvalidMeasurement as error:
@@ -83,6 +114,13 @@ class Worker:
             artefacts=self._artefacts,
             resume_from=Path(task.resume_from) if task.resume_from is not None else None,
         )
+
+
+def outcome_of(worker: Worker, task: Task | Group) -> Outcome | GroupOutcome:
+    """What comes of a task, or of a group."""
+    if isinstance(task, Group):
+        return worker.run_group(task)
+    return Outcome(task.number, task.attempt, worker.run(task))
 
 
 def limit_threads(threads: int | None) -> None:

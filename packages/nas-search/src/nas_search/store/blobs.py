@@ -50,7 +50,7 @@ def unpack(blob: Blob) -> State:
         StoreError: the bytes are not those that were written.
     """
     if _digest(blob.arrays, blob.plain) != blob.digest:
-        raise StoreError("the optimizer's carried state is damaged", remedy="Restore the run from a copy.")
+        raise StoreError("a carried state is damaged", remedy="Restore the run from a copy.")
     with np.load(io.BytesIO(blob.arrays), allow_pickle=False) as arrays:
         return State({name: arrays[name] for name in arrays.files}, json.loads(blob.plain))
 

@@ -96,12 +96,12 @@ def synchronise(connection: Connection, fully: bool) -> None:
     Without it a commit is safe from the end of the process and reaches the disk, in order, with the next full one.
     """
     if connection.dialect.name == "sqlite":
-        _driver(connection).execute(f"PRAGMA synchronous={'FULL' if fully else 'NORMAL'}")
+        driver_connection(connection).execute(f"PRAGMA synchronous={'FULL' if fully else 'NORMAL'}")
 
 
 def use_wal(connection: Connection) -> None:
     """Let readers and a writer work side by side, from now on; outside a transaction."""
-    _driver(connection).execute("PRAGMA journal_mode=WAL")
+    driver_connection(connection).execute("PRAGMA journal_mode=WAL")
 
 
 def check_intact(connection: Connection, place: str) -> None:
@@ -112,19 +112,19 @@ def check_intact(connection: Connection, place: str) -> None:
     """
     if connection.dialect.name != "sqlite":
         return
-    found = _driver(connection).execute("PRAGMA quick_check(1)").fetchone()[0]
+    found = driver_connection(connection).execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
         raise _in_words(f"database disk image is malformed: {found}", place)
 
 
 def keep_copy(connection: Connection, path: Path) -> None:
     """Write the database as it stands into a new file, on the disk before this returns; outside a transaction."""
-    _driver(connection).execute("VACUUM INTO ?", (str(path),))
+    driver_connection(connection).execute("VACUUM INTO ?", (str(path),))
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
-def _driver(connection: Connection) -> Any:
+def driver_connection(connection: Connection) -> Any:
     """The connection of the driver itself: SQLAlchemy would begin a transaction."""
     return connection.connection.dbapi_connection
 

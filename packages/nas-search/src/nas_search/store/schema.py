@@ -4,6 +4,7 @@
     trials    proposals with the history they saw, and what became of them
     metrics   measured numbers, exactly
     states    what the optimizer carries, as blobs with a digest; the newest two
+    banks     what the evaluator carries from group to group (shared weights), likewise
     lease     at most one row: who drives the study; the same in every schema
 
 Migrations go forward only. Each function of `MIGRATIONS` turns a store of the schema it is filed under into the next
@@ -31,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine, UserDefinedType
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class _AsItIs(UserDefinedType[float]):
@@ -105,6 +106,16 @@ states = Table(
     Column("plain", Text, nullable=False),
 )
 
+banks = Table(
+    "banks",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("trials", Integer, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("arrays", LargeBinary, nullable=False),
+    Column("plain", Text, nullable=False),
+)
+
 lease = Table(
     "lease",
     metadata,
@@ -116,8 +127,13 @@ lease = Table(
     Column("heartbeat", Double, nullable=False),
 )
 
-MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {}
-"""By schema, what turns a store of it into one of the next; empty while there is one schema only."""
+
+def _add_banks(connection: Connection) -> None:
+    banks.create(connection)
+
+
+MIGRATIONS: Mapping[int, Callable[[Connection], None]] = {1: _add_banks}
+"""By schema, what turns a store of it into one of the next."""
 
 
 def version(connection: Connection) -> tuple[int, str] | None:

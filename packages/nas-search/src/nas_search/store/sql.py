@@ -5,6 +5,9 @@ process cannot undo, and reaches the disk with the next result: a proposal that 
 and the optimizer makes it again. So a trial costs one synchronisation of the disk.
 
 While somebody holds the lease (`acquire`), nobody else can write: every transaction that writes asks who holds it.
+
+Where results are look-ups that cost nothing to repeat, `gather` lets many calls share one transaction. A process that
+is killed then loses what it wrote last, all of it from one moment on: the study goes on as if it had been killed then.
 """
 
 from __future__ import annotations
@@ -14,13 +17,13 @@ import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, Self, final
 
-from sqlalchemy import Connection, Engine, delete, insert, inspect, select, update
+from sqlalchemy import Connection, Engine, Table, Transaction, Update, delete, insert, inspect, select, update
 from sqlalchemy.exc import IntegrityError
 
 from nas_core.architecture import Architecture
@@ -30,9 +33,9 @@ from nas_core.trial import Failure, Measurement, Proposal, Status, Trial
 from nas_search.store import schema
 from nas_search.store.blobs import Blob, pack, unpack
 from nas_search.store.database import Database, check_intact, keep_copy, synchronise, use_wal
-from nas_search.store.lease import Driver, Heart, driver_of, given_up
+from nas_search.store.lease import BEAT, Driver, Heart, driver_of, given_up
 from nas_search.store.rows import as_stored, plain, proposal_row, result_row, trial_of
-from nas_search.store.statements import Statements
+from nas_search.store.statements import Blobs, Statements
 
 _NOBODY = ""
 
@@ -56,6 +59,9 @@ class SqlStore:
         self._driver = _NOBODY
         self._heart: Heart | None = None
         self._spec: Mapping[str, Any] = {}
+        self._gathering: float | None = None
+        self._gathered: tuple[float, Transaction] | None = None  # when it was begun, by the system's clock
+        self._beaten = 0.0
 
     @classmethod
     def create(cls, target: str | Path, spec: Mapping[str, Any]) -> SqlStore:
@@ -117,7 +123,7 @@ class SqlStore:
         blob = pack(state) if state is not None else None
         length, seq = seen
         with self._writing(durable=False) as connection:
-            holder, number = tuple(self._statements.place(connection).one())
+            holder, number = tuple(self._statements.place(connection).fetchone())
             self._check_holder(holder)
             begun = []
             for proposal, row in zip(proposals, rows, strict=True):
@@ -127,7 +133,7 @@ class SqlStore:
                 begun.append(Trial(number, as_stored(proposal, row)))
                 number += 1
             if blob is not None:
-                self._keep_state(connection, number, blob)
+                self._keep(connection, self._statements.states, number, blob)
         self._running.update((trial.number, trial) for trial in begun)
         return begun
 
@@ -141,7 +147,7 @@ class SqlStore:
             done = self._statements.retry(connection, at=number, driver=self._driver)
             trial = self._trial(connection, number)
             if done.rowcount != 1:
-                self._check_holder(self._statements.place(connection).one()[0])
+                self._check_holder(self._statements.place(connection).fetchone()[0])
                 raise StoreError(f"trial {number} is not running", value=trial.status.value, place=str(self._database))
         self._running[number] = trial
         return trial
@@ -153,20 +159,40 @@ class SqlStore:
             StaleAttempt: the trial has been given to a newer attempt, or is finished.
             StoreError: no such trial, the database refuses, or the study is somebody else's now.
         """
-        row, metrics = result_row(result)
+        return self.finish_group([(number, attempt, result)], None)[0]
+
+    def finish_group(
+        self, results: Sequence[tuple[int, int, Measurement | Failure]], state: State | None
+    ) -> list[Trial]:
+        """Record results and the evaluator's state in one transaction; see `nas_core.store.Store.finish_group`.
+
+        Raises:
+            StaleAttempt: as in `finish`; then nothing is recorded.
+            StoreError: no such trial, the database refuses, or the study is somebody else's now.
+            InvalidOption: the state is no plain data.
+        """
+        blob = pack(state) if state is not None else None
         with self._writing(durable=True) as connection:
-            done = self._statements.finish(
-                connection, **row, finished=time.time(), at=number, of_attempt=attempt, driver=self._driver
-            )
-            if done.rowcount != 1:
-                raise self._why_not(connection, number, attempt)
-            if metrics:
-                values = [{"trial": number, "name": name, "value": value} for name, value in metrics.items()]
-                self._statements.measure.many(connection, values)
-            trial = self._running.get(number)
-            if trial is None or trial.attempt != attempt:
-                trial = self._trial(connection, number)
-        self._running.pop(number, None)
+            trials = [self._finished(connection, *result) for result in results]
+            if blob is not None:
+                self._keep(connection, self._statements.banks, max(number for number, _, _ in results) + 1, blob)
+        for trial in trials:
+            self._running.pop(trial.number, None)
+        return trials
+
+    def _finished(self, connection: Connection, number: int, attempt: int, result: Measurement | Failure) -> Trial:
+        row, metrics = result_row(result)
+        done = self._statements.finish(
+            connection, **row, finished=time.time(), at=number, of_attempt=attempt, driver=self._driver
+        )
+        if done.rowcount != 1:
+            raise self._why_not(connection, number, attempt)
+        if metrics:
+            values = [{"trial": number, "name": name, "value": value} for name, value in metrics.items()]
+            self._statements.measure.many(connection, values)
+        trial = self._running.get(number)
+        if trial is None or trial.attempt != attempt:
+            trial = self._trial(connection, number)
         if isinstance(result, Measurement):
             result = replace(
                 result,
@@ -198,7 +224,18 @@ class SqlStore:
         Raises:
             StoreError: it is damaged.
         """
-        columns = schema.states.c
+        return self._newest(schema.states)
+
+    def evaluator_state(self) -> State | None:
+        """The evaluator's state after the newest group; None before the first.
+
+        Raises:
+            StoreError: it is damaged.
+        """
+        return self._newest(schema.banks)
+
+    def _newest(self, table: Table) -> State | None:
+        columns = table.c
         with self._transaction() as connection:
             newest = select(columns.digest, columns.arrays, columns.plain).order_by(columns.id.desc()).limit(1)
             row = connection.execute(newest).first()
@@ -238,11 +275,29 @@ class SqlStore:
         """Whether another process has taken the study over since `acquire`; this one can write no more."""
         return self._heart is not None and self._heart.lost
 
+    def gather(self, seconds: float | None) -> None:
+        """Let what is written within so many seconds share a transaction; None ends that, as `release` does.
+
+        The transaction is written to the disk by the first call that ends later than that.
+
+        Raises:
+            StoreError: what was gathered cannot be written.
+        """
+        self._gathering = seconds
+        if seconds is None:
+            self._write_gathered()
+
     def release(self) -> None:
         """Give the study back; may be called twice. A full disk may keep the lease; it counts for nothing then."""
         if self._heart is None:
             return
-        self._heart.stop()
+        try:
+            self.gather(None)
+        finally:
+            self._give_back(self._heart)
+
+    def _give_back(self, heart: Heart) -> None:
+        heart.stop()
         self._heart = None
         try:
             with self._writing(durable=True) as connection:
@@ -311,6 +366,7 @@ class SqlStore:
         return self._connection
 
     def _drop_connection(self) -> None:
+        self._gathered = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -320,7 +376,7 @@ class SqlStore:
         with self._database.errors():
             connection = self._connected()
             try:
-                with connection.begin():
+                with nullcontext() if self._gathered is not None else connection.begin():
                     yield connection
             except BaseException as error:
                 if not isinstance(error, Exception):  # Ctrl-C amid a statement leaves the connection in doubt
@@ -331,10 +387,38 @@ class SqlStore:
     def _writing(self, *, durable: bool) -> Iterator[Connection]:
         if self.read_only:
             raise StoreError("the store was opened for reading only", place=str(self._database))
-        with self._database.errors():
-            synchronise(self._connected(), durable)
-        with self._transaction() as connection:
-            yield connection
+        gathering = self._gathering is not None
+        if self._gathered is None:
+            with self._database.errors():
+                synchronise(self._connected(), durable or gathering)
+                if gathering:
+                    self._gathered = time.monotonic(), self._connected().begin()
+        try:
+            with self._transaction() as connection:
+                yield connection
+        except BaseException:
+            if self._gathered is not None:
+                self._drop_connection()
+            raise
+        if self._gathered is not None and time.monotonic() - self._gathered[0] >= (self._gathering or 0.0):
+            self._write_gathered()
+
+    def _write_gathered(self) -> None:
+        """Commit, and beat: the heart has little chance to get in between."""
+        if self._gathered is None:
+            return
+        _, transaction = self._gathered
+        try:
+            with self._database.errors():
+                self._connected().execute(self._beat())
+                transaction.commit()
+        except BaseException:
+            self._drop_connection()
+            raise
+        self._gathered, self._beaten = None, time.monotonic()
+
+    def _beat(self) -> Update:
+        return update(schema.lease).where(schema.lease.c.driver == self._driver).values(heartbeat=time.time())
 
     def _noted(self, architecture: Architecture) -> str | None:
         return self.notation(architecture) if self.notation is not None else None
@@ -345,7 +429,7 @@ class SqlStore:
 
     def _why_not(self, connection: Connection, number: int, attempt: int) -> StoreError:
         trial = self._trial(connection, number)
-        self._check_holder(self._statements.place(connection).one()[0])
+        self._check_holder(self._statements.place(connection).fetchone()[0])
         known = "finished" if trial.status is not Status.RUNNING else f"running as attempt {trial.attempt}"
         return StaleAttempt(f"trial {number} is {known}", value=attempt, place=str(self._database))
 
@@ -357,20 +441,21 @@ class SqlStore:
         measured = connection.execute(select(columns.name, columns.value).where(columns.trial == number))
         return trial_of(dict(found), {row["name"]: row["value"] for row in measured.mappings()})
 
-    def _keep_state(self, connection: Connection, trials: int, blob: Blob) -> None:
-        newest: Any = self._statements.newest_state(connection).first()
+    def _keep(self, connection: Connection, blobs: Blobs, trials: int, blob: Blob) -> None:
+        newest: Any = blobs.newest(connection).fetchone()
         if newest is not None and newest[1] == blob.digest:
             return
         number = newest[0] + 1 if newest is not None else 0
-        self._statements.add_state(connection, id=number, trials=trials, **blob._asdict())
-        self._statements.drop_states(connection, before=number - 1)
+        blobs.add(connection, id=number, trials=trials, **blob._asdict())
+        blobs.drop(connection, before=number - 1)
 
     def _renew(self) -> bool | None:
         """Beat once, in the heart's thread; see `Heart`."""
-        beat = update(schema.lease).where(schema.lease.c.driver == self._driver).values(heartbeat=time.time())
+        if self._gathering is not None and time.monotonic() - self._beaten < BEAT:
+            return True
         try:
             with self._database.errors(), self._engine.begin() as connection:
-                return connection.execute(beat).rowcount == 1
+                return connection.execute(self._beat()).rowcount == 1
         except StoreError:
             return None
 
