@@ -116,7 +116,8 @@ def test_distances_by_hand() -> None:
     ]
     assert_allclose(by_paths, expected, atol=1e-12)
     assert kernel.blocks[-1].kind == "decisions"
-    by_decisions = kernel.distances(points, points)[-1]
+    *_, by_decisions, trend = kernel.distances(points, points)
+    assert_allclose(trend, 0.0)
     assert_allclose(by_decisions[0], [0, 1, 2, 3], atol=1e-12)
 
 
@@ -139,5 +140,10 @@ def test_spaces_without_graphs_have_their_decisions_alone() -> None:
     space = Plain()
     features = SpaceFeatures(space)
     assert [block.name for block in features.blocks] == ["decisions"]
+    kernel = CellKernel(features)
+    drawn = kernel.points(features.drawn)
+    assert_allclose(drawn.matrices[-1].mean(axis=0), 0.0, atol=1e-12)
+    assert_allclose(drawn.sizes[-1].mean(), 1.0)
+    assert_allclose(kernel.distances(drawn, drawn)[-1], drawn.matrices[-1] @ drawn.matrices[-1].T)
     x = scaled_decisions(space, [space.canonical(["x", 0]), space.canonical(["y", 0]), space.canonical(["x", 4])])
     assert_allclose(np.sum((x[0] - x) ** 2, axis=1), [0.0, 1.0, 0.64])  # five numbers stand at 0.1 … 0.9

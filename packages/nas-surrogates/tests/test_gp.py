@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from nas_core.architecture import Architecture
-from nas_core.decisions import Categorical
+from nas_core.decisions import Categorical, Integer
 from nas_core.errors import InvalidData, InvalidOption
 from nas_core.random import rng
 from nas_core.registry import from_config
@@ -20,6 +20,7 @@ from nas_core.testing.surrogates import training_set
 from nas_core.training_set import TrainingSet
 from nas_surrogates import gp
 from nas_surrogates.gp import GaussianProcess, GPPosterior
+from nas_surrogates.warp import Warp
 
 
 class TestContract(SurrogateContract):
@@ -33,6 +34,16 @@ class One(Space):
 
     name = "one"
     decisions = (Categorical("only", ("x",)),)
+
+    def to_config(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+
+class Line(Space):
+    """A whole number, and a choice that does nothing."""
+
+    name = "line"
+    decisions = (Integer("k", 0, 100), Categorical("c", ("x", "y")))
 
     def to_config(self) -> dict[str, Any]:
         return {"name": self.name}
@@ -123,7 +134,7 @@ def test_the_gradient_is_that_of_finite_differences(space: ToySpace, data: Train
     model = GaussianProcess(space)
     points = model.kernel.points(data.architectures)
     distances = model.kernel.distances(points, points)
-    z = model._warped(data.targets[:, 0]).forward(data.targets[:, 0])
+    z = Warp.fitted(data.targets[:, 0]).forward(data.targets[:, 0])
     mean, deviation = gp._prior(model.kernel)
     theta = mean + 0.3 * np.arange(len(mean)) - 0.5
 
@@ -176,6 +187,45 @@ def test_a_space_with_one_member() -> None:
     data = TrainingSet((a,), np.array([[3.0]]), np.array([1]), np.zeros(1))
     prediction = GaussianProcess(space).fit(data, rng(0)).predict([a])
     assert_allclose(prediction.mean, 3.0)
+
+
+@pytest.mark.parametrize(("target", "quantile"), [("accuracy", 0.25), ("cost", 1.0)])
+def test_the_likelihood_chooses_the_scale_of_the_warp(space: ToySpace, target: str, quantile: float) -> None:
+    """A cost that adds up is best fitted on a straight scale, a regret of powers of ten on that of its logarithm."""
+    members = list(space.enumerate())[::2]
+    depth = np.array([float(str(a.values[2])) for a in members])
+    wide = np.array([1.0 if a.values[0] == "conv3" else 0.0 for a in members])
+    y = 5.0 * depth + 20.0 * wide if target == "cost" else 10.0 ** (depth + 2.0 * wide)
+    counts = np.ones(len(members), dtype=np.int64)
+    data = TrainingSet(tuple(members), y[:, None], counts, np.zeros(len(members)))
+    posterior = GaussianProcess(space).fit(data, rng(0))
+    assert posterior.warps[0].quantile == quantile
+    after = posterior.condition(members[:1], y[:1, None])
+    assert after.warps[0] == Warp.fitted(np.append(y, y[0]), quantile)
+
+
+def test_a_trend_reaches_beyond_what_was_observed() -> None:
+    """Decisions alone: a target linear in a number is told at its ends from labels of its middle."""
+    space = Line()
+    members = [space.canonical([value, "x"]) for value in (40, 45, 50, 55, 60)]
+    y = np.array([[float(str(a.values[0]))] for a in members])
+    data = TrainingSet(tuple(members), y, np.ones(5, dtype=np.int64), np.zeros(5))
+    mean, std = (
+        GaussianProcess(space, warp="none")
+        .fit(data, rng(0))
+        .latent([space.canonical([value, "x"]) for value in (0, 50, 100)])
+    )
+    assert mean[0, 0] < mean[1, 0] - 2.0 < mean[2, 0] - 4.0
+    assert std[1, 0] < std[0, 0]
+
+
+def test_constant_targets_and_one_observation(space: ToySpace) -> None:
+    members = list(space.enumerate())
+    for n in (1, 6):
+        data = TrainingSet(tuple(members[:n]), np.full((n, 1), 7.0), np.ones(n, dtype=np.int64), np.zeros(n))
+        prediction = GaussianProcess(space).fit(data, rng(0)).predict(members)
+        assert_allclose(prediction.mean, 7.0, atol=1e-6)
+        assert (prediction.std > 0).all()
 
 
 def test_bad_input(space: ToySpace, posterior: GPPosterior) -> None:

@@ -36,7 +36,7 @@ from nas_core.surrogate import Prediction
 from nas_core.training_set import TrainingSet
 from nas_surrogates.features import SpaceFeatures
 from nas_surrogates.kernels import CONSTANT, CellKernel, Points
-from nas_surrogates.warp import Warp
+from nas_surrogates.warp import QUANTILES, Warp
 
 FloatArray: TypeAlias = NDArray[np.float64]
 
@@ -84,18 +84,15 @@ class GaussianProcess:
             raise InvalidData("a Gaussian process needs at least one observation")
         points = self.kernel.points(data.architectures)
         distances = self.kernel.distances(points, points)
-        warps = [self._warped(column) for column in data.targets.T]
-        thetas = [
-            _fitted(self.kernel, distances, warp.forward(column), data.counts, column)
-            for warp, column in zip(warps, data.targets.T, strict=True)
-        ]
+        fits = [self._fitted(distances, column, data.counts) for column in data.targets.T]
+        warps, thetas = zip(*fits, strict=True)
         return GPPosterior(
             self,
             data.architectures,
             points,
             data.targets.copy(),
-            tuple(warps),
-            tuple(thetas),
+            warps,
+            thetas,
             tuple(_factor(self.kernel, theta, distances, data.counts) for theta in thetas),
         )
 
@@ -107,8 +104,16 @@ class GaussianProcess:
         """Its name and options, as `nas_core.registry.from_config` takes them."""
         return {"name": "gp", "warp": self._warp}
 
-    def _warped(self, y: FloatArray) -> Warp:
-        return Warp.fitted(y) if self._warp == "log" else Warp.standard(y)
+    def _fitted(
+        self, distances: Sequence[FloatArray], y: FloatArray, counts: NDArray[np.int64]
+    ) -> tuple[Warp, FloatArray]:
+        """The warp and the hyperparameters under which the targets are most likely."""
+        kinds = [Warp.fitted(y, quantile) for quantile in (QUANTILES if self._warp == "log" else (None,))]
+        if not kinds[0].log:  # nothing to choose between
+            kinds = kinds[:1]
+        fits = [_fitted(self.kernel, distances, warp, y, counts) for warp in kinds]
+        best = min(range(len(fits)), key=lambda i: fits[i][0])
+        return kinds[best], fits[best][1]
 
 
 class Pool(NamedTuple):
@@ -233,10 +238,10 @@ class GPPosterior:
         for i in range(len(x)):
             one = new[i : i + 1]
             distances = kernel.distances(points, one)
-            factors = [_longer(kernel, t, f, distances) for t, f in zip(self.thetas, factors, strict=True)]
+            factors = [_longer(kernel, t, f, distances, one) for t, f in zip(self.thetas, factors, strict=True)]
             points = _joined(points, one)
         targets = np.concatenate([self.targets, y])
-        warps = tuple(self.model._warped(column) for column in targets.T)
+        warps = tuple(warp.again(column) for warp, column in zip(self.warps, targets.T, strict=True))
         return replace(
             self,
             architectures=(*self.architectures, *x),
@@ -276,7 +281,7 @@ class OverPool:
             for weight, row in zip(beta[first:].tolist(), self.rows[j], strict=True):
                 mean += weight * row
             means.append(mean)
-            prior = kernel.variance(self.posterior.thetas[j])
+            prior = kernel.variance(self.posterior.thetas[j], self.pool.points)
             stds.append(np.sqrt(np.maximum(prior - self.explained[j], JITTER)))
         return np.stack(means, axis=1), np.stack(stds, axis=1)
 
@@ -304,15 +309,16 @@ class OverPool:
 
 
 def _fitted(
-    kernel: CellKernel, distances: Sequence[FloatArray], z: FloatArray, counts: NDArray[np.int64], y: FloatArray
-) -> FloatArray:
-    """The hyperparameters of greatest marginal likelihood times prior."""
+    kernel: CellKernel, distances: Sequence[FloatArray], warp: Warp, y: FloatArray, counts: NDArray[np.int64]
+) -> tuple[float, FloatArray]:
+    """The hyperparameters of greatest marginal likelihood times prior, and minus the log of that (of y, not of z)."""
     from scipy.optimize import minimize
 
     mean, deviation = _prior(kernel)
-    if len(z) > MOST_FITTED:
+    if len(y) > MOST_FITTED:
         chosen = _representative(y)
-        distances, z, counts = [d[np.ix_(chosen, chosen)] for d in distances], z[chosen], counts[chosen]
+        distances, y, counts = [d[np.ix_(chosen, chosen)] for d in distances], y[chosen], counts[chosen]
+    z = warp.forward(y)
     found = minimize(
         _loss,
         mean,
@@ -322,8 +328,7 @@ def _fitted(
         bounds=list(zip(mean - _WIDEST * deviation, mean + _WIDEST * deviation, strict=True)),
         options={"maxiter": _STEPS},
     )
-    theta: FloatArray = found.x
-    return theta
+    return float(found.fun) - float(warp.log_slope(y).sum()), found.x
 
 
 def _prior(kernel: CellKernel) -> tuple[FloatArray, FloatArray]:
@@ -332,7 +337,7 @@ def _prior(kernel: CellKernel) -> tuple[FloatArray, FloatArray]:
     for block, typical in zip(kernel.blocks, kernel.typical, strict=True):
         beside = block.graph is None and len(kernel.blocks) > 1
         flat += [_BESIDE_GRAPHS if beside else _VARIANCE, (_LENGTH[0] + float(np.log(typical)), _LENGTH[1])]
-    priors = np.array([*flat, _NOISE])
+    priors = np.array([*flat, _VARIANCE, _NOISE])
     return priors[:, 0], priors[:, 1]
 
 
@@ -359,8 +364,8 @@ def _loss(
     terms = kernel.terms(theta, distances)
     noise = np.exp(theta[-1]) / counts
     covariance = np.full((len(z), len(z)), CONSTANT)
-    for term, _ in terms:
-        covariance += term
+    for term in terms:
+        covariance += term[0]
     covariance[np.diag_indices(len(z))] += noise + JITTER
     factor = np.linalg.cholesky(covariance)
     inverse = cho_solve((factor, True), np.eye(len(z)), check_finite=False)
@@ -381,13 +386,15 @@ def _factor(
     return np.asarray(np.linalg.cholesky(covariance), dtype=np.float64)
 
 
-def _longer(kernel: CellKernel, theta: FloatArray, factor: FloatArray, distances: Sequence[FloatArray]) -> FloatArray:
-    """The factor with one more row; `distances` are from all earlier points (n x 1)."""
+def _longer(
+    kernel: CellKernel, theta: FloatArray, factor: FloatArray, distances: Sequence[FloatArray], new: Points
+) -> FloatArray:
+    """The factor with one more row; `distances` are from all earlier points to the new one (n x 1)."""
     from scipy.linalg import solve_triangular
 
     n = len(factor)
     row = solve_triangular(factor, kernel.value(theta, distances)[:, 0], lower=True, check_finite=False)
-    left = kernel.variance(theta) - float(row @ row)
+    left = float(kernel.variance(theta, new)[0] - row @ row)
     result = np.zeros((n + 1, n + 1))
     result[:n, :n] = factor
     result[n, :n] = row

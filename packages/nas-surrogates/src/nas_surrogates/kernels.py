@@ -4,14 +4,16 @@ Notation
     n, k     architectures
     B        blocks of features (`nas_surrogates.features`)
     D_b      squared distances in block b (n x k)
-    theta    for each block log variance and log length, then log noise variance (2 B + 1)
+    theta    for each block log variance and log length, log variance of the linear term, log noise variance (2 B + 2)
+    u        the decisions, centred, of mean square 1 over the space, where there are no graphs; else nothing (n x d)
 
-    k(x, y) = c + sum over b of variance_b exp(-D_b(x, y) / length_b)
+    k(x, y) = c + sum over b of variance_b exp(-D_b(x, y) / length_b) + variance u(x) u(y)
 
 The constant c is the prior variance of the mean. In paths D is that of unit vectors of indicators, 2 - 2 cosine; in
 surroundings the same of counts; in statistics that of standardised numbers over their number; in decisions the number
 of different choices (squared differences of numerical ones). Each term can be all there is or nothing, so that the
-labels say what matters.
+labels say what matters. Where decisions are all there is, the linear term carries what each choice is worth to members
+unlike any observed, where the other falls back to the mean. Beside graphs it was no help.
 """
 
 from __future__ import annotations
@@ -34,7 +36,10 @@ CONSTANT: Final = 1.0
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Architectures as the kernel reads them: for each block a matrix (n x d) and the norms or squares of its rows."""
+    """Architectures as the kernel reads them: for each block a matrix (n x d) and the norms or squares of its rows.
+
+    The last matrix is u.
+    """
 
     matrices: tuple[NDArray[np.float32] | FloatArray, ...]
     sizes: tuple[FloatArray, ...]
@@ -56,9 +61,13 @@ class CellKernel:
 
     def __init__(self, features: SpaceFeatures) -> None:
         self.features = features
+        raw = self._trended(features.rows(features.drawn))
+        self._centre = raw.mean(axis=0)
+        self._scale = float(np.sqrt(np.mean(np.sum((raw - self._centre) ** 2, axis=1)))) or 1.0
         drawn = self.points(features.drawn)
         off = ~np.eye(len(drawn), dtype=bool)
-        typical = [float(d[off].mean()) if off.any() else 0.0 for d in self.distances(drawn, drawn)]
+        distances = self.distances(drawn, drawn)[: len(self.blocks)]
+        typical = [float(d[off].mean()) if off.any() else 0.0 for d in distances]
         self.typical = np.array([d if d > 1e-9 else 1.0 for d in typical])
         """Mean distance of two members in each block (B)."""
 
@@ -81,37 +90,46 @@ class CellKernel:
             else:
                 matrices.append(raw / np.sqrt(raw.shape[1]) if block.kind == "statistics" else raw)
                 sizes.append(np.sum(matrices[-1] ** 2, axis=1, dtype=np.float64))
+        matrices.append((self._trended(rows) - self._centre) / self._scale)
+        sizes.append(np.sum(matrices[-1] ** 2, axis=1))
         return Points(tuple(matrices), tuple(sizes))
 
+    def _trended(self, rows: NDArray[np.int64]) -> FloatArray:
+        """What u is made of (n x d)."""
+        alone = len(self.blocks) == 1
+        return self.features.block(self.blocks[0], rows) if alone else np.zeros((len(rows), 0))
+
     def distances(self, a: Points, b: Points) -> list[FloatArray]:
-        """Squared distances of n and k points in each block (B matrices n x k)."""
-        return [
+        """Squared distances of n and k points in each block, and last u(x) u(y) (B + 1 matrices n x k)."""
+        result = [
             _angular(x, y, p, q) if block.kind in COUNTED else _euclidean(x, y, p, q)
-            for block, x, y, p, q in zip(self.blocks, a.matrices, b.matrices, a.sizes, b.sizes, strict=True)
+            for block, x, y, p, q in zip(self.blocks, a.matrices, b.matrices, a.sizes, b.sizes, strict=False)
         ]
+        return [*result, np.asarray(a.matrices[-1] @ b.matrices[-1].T, dtype=np.float64)]
 
     def value(self, theta: FloatArray, distances: Sequence[FloatArray]) -> FloatArray:
         """Covariances (n x k), noise not included."""
-        total = np.full(distances[0].shape, CONSTANT)
-        for b, distance in enumerate(distances):
+        total: FloatArray = CONSTANT + np.exp(theta[-2]) * distances[-1]
+        for b, distance in enumerate(distances[:-1]):
             term = distance * -np.exp(-theta[2 * b + 1])
             np.exp(term, out=term)
             term *= np.exp(theta[2 * b])
             total += term
         return total
 
-    def terms(self, theta: FloatArray, distances: Sequence[FloatArray]) -> list[tuple[FloatArray, FloatArray]]:
+    def terms(self, theta: FloatArray, distances: Sequence[FloatArray]) -> list[tuple[FloatArray, ...]]:
         """Each term and its derivative by the log of its length; that by the log of its variance is the term itself."""
-        result = []
-        for b, distance in enumerate(distances):
+        result: list[tuple[FloatArray, ...]] = []
+        for b, distance in enumerate(distances[:-1]):
             scaled = distance * np.exp(-theta[2 * b + 1])
             term = np.exp(theta[2 * b] - scaled)
             result.append((term, term * scaled))
-        return result
+        return [*result, (np.exp(theta[-2]) * distances[-1],)]
 
-    def variance(self, theta: FloatArray) -> float:
-        """Prior variance of any member."""
-        return CONSTANT + float(np.sum(np.exp(theta[: 2 * len(self.blocks) : 2])))
+    def variance(self, theta: FloatArray, points: Points) -> FloatArray:
+        """Prior variances of n members (n)."""
+        same = CONSTANT + float(np.sum(np.exp(theta[: 2 * len(self.blocks) : 2])))
+        return np.asarray(same + np.exp(theta[-2]) * points.sizes[-1])
 
 
 def _angular(

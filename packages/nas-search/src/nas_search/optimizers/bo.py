@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
+_INITIAL = 10
 _PARENTS = 10
 _LONGEST_WALK = 3
 
@@ -51,7 +52,7 @@ class BayesianOptimization(HistoryOptimizer):
         space: any that the surrogate takes.
         objectives: what the study wants; several, and constraints, too.
         seed: names its random number streams.
-        initial: labels of random members before the surrogate is asked.
+        initial: labels of random members before the surrogate is asked; by default 10 for each objective.
         surrogate: a registered name, or a configuration {"name": …, options}.
         refit: the share by which labels grow until hyperparameters are fitted again; 0 fits at every label.
         largest: size up to which a space is listed as a whole.
@@ -69,7 +70,7 @@ class BayesianOptimization(HistoryOptimizer):
         objectives: Objectives,
         seed: int,
         *,
-        initial: int = 10,
+        initial: int | None = None,
         surrogate: str | Mapping[str, Any] = "gp",
         refit: float = 0.1,
         largest: int = 50_000,
@@ -77,7 +78,8 @@ class BayesianOptimization(HistoryOptimizer):
         allow_twins: bool = False,
     ) -> None:
         super().__init__(space, objectives, seed, allow_twins=allow_twins)
-        self.initial = whole("initial", initial, least=1)
+        asked = _INITIAL * len(objectives.objectives) if initial is None else initial
+        self.initial = whole("initial", asked, least=1)
         self.largest = whole("largest", largest, least=0)
         self.pool = whole("pool", pool, least=2)
         if isinstance(refit, bool) or not isinstance(refit, int | float) or not 0 <= refit <= 1:
