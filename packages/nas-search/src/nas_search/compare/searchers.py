@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, final
 
 from nas_core import registry
-from nas_core.errors import Exhausted
+from nas_core.errors import Exhausted, RegistryError
 from nas_core.objective import Objectives
 from nas_core.optimizer import Optimizer
 from nas_core.space import Space, require
@@ -69,7 +69,11 @@ def make_searcher(config: Mapping[str, Any], space: Space, objectives: Objective
         registry.check_options(PEERS[name], name, options, positional=3)
         peer: Searcher = PEERS[name](space, objectives, seed, **options)
         return peer
-    require(space, getattr(registry.load("optimizer", name), "requires", frozenset()), f"the optimizer {name!r}")
+    try:
+        kind = registry.load("optimizer", name)
+    except RegistryError as error:
+        raise RegistryError(f"{error} Or a peer: {', '.join(PEERS)}.") from None
+    require(space, getattr(kind, "requires", frozenset()), f"the optimizer {name!r}")
     optimizer: Optimizer = registry.from_config("optimizer", config, space, objectives, seed)
     require(space, optimizer.requires, f"the optimizer {name!r}")
     return OptimizerSearcher(optimizer, objectives)
