@@ -30,6 +30,7 @@ SERVED = {
     ("nas-search", "surrogates"): (
         "nas_search.optimizers.bo",
         "nas_search.optimizers.bonas",
+        "nas_search.optimizers.nao",
         "nas_search.optimizers.mobo",
         "nas_search.optimizers.utility_of",
         "nas_search.samplers.learnt",

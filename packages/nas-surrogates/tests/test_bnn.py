@@ -12,7 +12,7 @@ from nas_core.errors import InvalidData, InvalidOption
 from nas_core.testing import SurrogateContract
 from nas_core.testing.fakes import ToySpace
 from nas_core.training_set import TrainingSet
-from nas_surrogates.bnn import BayesianNeuralNetwork, _Layout, _Potential, forward
+from nas_surrogates.bnn import BayesianNeuralNetwork, _arrived, _Layout, _Potential, forward
 from nas_surrogates.sghmc import SGHMC
 
 _SHORT: dict[str, Any] = {"chains": 8, "burn_in": 400, "samples": 10, "thin": 20}
@@ -77,6 +77,8 @@ def test_the_gradient_is_that_of_the_potential() -> None:
         (0.5 * (square + log).sum() + 0.5 * prior).backward()
         by_hand = potential.gradient(theta.detach(), 100, torch.Generator())
         torch.testing.assert_close(by_hand, theta.grad)
+        (of_value,) = torch.autograd.grad(potential.value(theta).sum(), theta)
+        torch.testing.assert_close(of_value, theta.grad)
 
 
 def _plain_forward(layout: _Layout, theta: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -100,7 +102,7 @@ def test_a_linear_model_agrees_with_the_closed_form() -> None:
     posterior = model.fit_rows(features, targets, np.ones(30, dtype=np.int64), np.random.default_rng(1))
     elsewhere = 1.5 * rng.normal(size=(50, 3))
     found = posterior.predict_rows(elsewhere)
-    noise = float(np.exp(posterior.samples[0, :, -1].numpy()).mean())
+    noise = float(np.exp(posterior.samples[0][:, -1].numpy()).mean())
     scale, centre = targets.std(), targets.mean()
     design, queries = (
         np.c_[(rows - features.mean(0)) / features.std(0), np.ones(len(rows))] for rows in (features, elsewhere)
@@ -132,6 +134,12 @@ def test_the_noise_follows_the_input() -> None:
     assert said.noise_std is not None
     far = np.abs(seen - said.mean) / np.sqrt(said.std**2 + said.noise_std**2)
     assert 0.85 < (far < 1.645).mean() < 0.97
+
+
+def test_chains_that_are_far_from_the_others_are_left_out() -> None:
+    """In 8 dimensions a potential has deviation 2: 12.5 is more than that above the median of 10, 11.5 is not."""
+    height = torch.tensor([10.0, 9.0, 12.5, 10.0, 11.5, float("nan"), 10.0])
+    assert _arrived(height, 8).tolist() == [True, True, False, True, True, False, True]
 
 
 def test_a_batch_of_rows_gives_the_gradient_without_bias() -> None:

@@ -8,6 +8,7 @@ architectures are the same (design: "Three kinds of sameness").
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -22,12 +23,13 @@ Key: TypeAlias = Callable[[Architecture], Hashable]
 
 _TRIES = 100
 _TRIES_WITHOUT_A_LIST = 10_000
+_REMEMBERED = 1 << 16
 
 
 def sameness(space: Space, objectives: Objectives, allow_twins: bool) -> Key:
     """The key under which two architectures are the same for a study."""
     if isinstance(space, HasTwins) and objectives.functional and not allow_twins:
-        return space.twin_key
+        return lru_cache(_REMEMBERED)(space.twin_key)
     return lambda architecture: architecture
 
 
