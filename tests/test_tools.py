@@ -70,6 +70,14 @@ def test_options_that_do_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     assert wrong_command(["ls", "--all"], set()) is None
 
 
+def test_options_of_commands_within_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = {("table",): "Usage: nas table [OPTIONS] COMMAND [ARGS]...\n", ("table", "join"): "--out PATH"}
+    monkeypatch.setattr(check_docs, "nas_help", lambda *words: pages.get(words))
+    assert wrong_command(["nas", "table", "join", "--out", "-"], set()) is None
+    assert wrong_command(["nas", "table", "join", "--in", "-"], set()) == "nas table join has no --in"
+    assert wrong_command(["nas", "table", "jion"], set()) == "`nas table jion --help` fails"
+
+
 def test_newest_version_of_a_changelog() -> None:
     assert newest("# Changelog\n\n## [0.2.0] - unreleased\n\n## [0.1.0] - 2026-01-01\n") == "0.2.0"
     assert newest("# Changelog\n") is None

@@ -21,6 +21,7 @@ from check_text import files
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+GROUP = re.compile(r"^Usage: .*COMMAND \[ARGS\]", re.MULTILINE)
 OPTION = re.compile(r"--[a-z][a-z-]*")
 
 
@@ -80,6 +81,9 @@ def wrong_command(words: list[str], known_sessions: set[str]) -> str | None:
     if program == "nas":
         subcommand = words[1:2] if len(words) > 1 and not words[1].startswith("-") else []
         text = nas_help(*subcommand)
+        if text is not None and GROUP.search(text) and len(words) > 2 and not words[2].startswith("-"):
+            subcommand = words[1:3]
+            text = nas_help(*subcommand)
         if text is None:
             return f"`{' '.join(['nas', *subcommand])} --help` fails"
         unknown = set(filter(OPTION.fullmatch, (word.partition("=")[0] for word in words))) - set(OPTION.findall(text))
