@@ -74,7 +74,8 @@ def test_a_toy_network_by_hand() -> None:
     space = ContinuousToySpace()
     network = space.network(space.canonical(["conv3", "skip", 1, "tanh", 0.25]), IMAGES, channels=2)
     assert [node.name for node in network.nodes] == [
-        "input", "stem.conv", "stem.norm", "left.conv3.conv", "left.conv3.norm", "right.skip", "join", "tanh0", "dropout",
+        "input", "stem.conv", "stem.norm", "left.conv3.conv", "left.conv3.norm", "right.skip", "join", "tanh0",
+        "dropout",
         "head.pool", "head.flatten", "head.linear",
     ]  # fmt: skip
     assert cost(network).parameters == (2 * 3 * 9 + 4) + (2 * 2 * 9 + 4) + (2 * 10 + 10)

@@ -12,10 +12,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from nas_core.architecture import Architecture
 from nas_core.decisions import Categorical, Integer
 from nas_core.graph import Graph
+from nas_core.random import rng
 from nas_core.space import Space
 from nas_core.testing import ToySpace
+from nas_core.training_set import TrainingSet
 from nas_surrogates import features as module
 from nas_surrogates.features import SpaceFeatures, scaled_decisions
+from nas_surrogates.gp import GaussianProcess
 from nas_surrogates.kernels import CellKernel
 
 EDGES = ((0, 1), (0, 2), (0, 4), (1, 3), (1, 5), (2, 6), (3, 6), (4, 7), (5, 7), (6, 7))
@@ -117,7 +120,10 @@ def test_distances_by_hand() -> None:
     assert_allclose(by_paths, expected, atol=1e-12)
     assert kernel.blocks[-1].kind == "decisions"
     *_, by_decisions, trend = kernel.distances(points, points)
-    assert_allclose(trend, 0.0)
+    raw, drawn = (scaled_decisions(space, members) for members in ([empty, skips, both, more], kernel.features.drawn))
+    spread = np.mean(np.sum((drawn - drawn.mean(axis=0)) ** 2, axis=1))
+    centred = raw - drawn.mean(axis=0)
+    assert_allclose(trend, centred @ centred.T / spread)
     assert_allclose(by_decisions[0], [0, 1, 2, 3], atol=1e-12)
 
 
@@ -147,3 +153,25 @@ def test_spaces_without_graphs_have_their_decisions_alone() -> None:
     assert_allclose(kernel.distances(drawn, drawn)[-1], drawn.matrices[-1] @ drawn.matrices[-1].T)
     x = scaled_decisions(space, [space.canonical(["x", 0]), space.canonical(["y", 0]), space.canonical(["x", 4])])
     assert_allclose(np.sum((x[0] - x) ** 2, axis=1), [0.0, 1.0, 0.64])  # five numbers stand at 0.1 … 0.9
+
+
+def test_what_is_no_function_of_the_graph_follows_the_decisions() -> None:
+    """A cost of 1 for each edge that is not none, dead ones too: told that the target is no function of what is
+    computed, the fit at least halves the error on members that it has not seen."""
+    space = Cell()
+    members = list(dict.fromkeys(space.sample(rng(1), 200)))
+    cost = np.array([[float(sum(value != "none" for value in a.values))] for a in members])
+    order = rng(5).permutation(len(members))
+    seen, unseen = order[:40], order[40:140]
+    errors = []
+    for functional in (True, False):
+        data = TrainingSet(
+            tuple(members[i] for i in seen),
+            cost[seen],
+            np.ones(40, dtype=np.int64),
+            np.zeros(40),
+            functional=(functional,),
+        )
+        mean = GaussianProcess(space).fit(data, rng(0)).predict([members[i] for i in unseen]).mean
+        errors.append(float(np.sqrt(np.mean((mean - cost[unseen]) ** 2))))
+    assert errors[1] < errors[0] / 2

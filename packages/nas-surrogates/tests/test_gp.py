@@ -130,12 +130,13 @@ def test_a_count_is_as_good_as_so_many_labels(space: ToySpace, data: TrainingSet
     assert_allclose(results[0][1], results[1][1], atol=1e-4)
 
 
-def test_the_gradient_is_that_of_finite_differences(space: ToySpace, data: TrainingSet) -> None:
+@pytest.mark.parametrize("functional", [True, False])
+def test_the_gradient_is_that_of_finite_differences(space: ToySpace, data: TrainingSet, functional: bool) -> None:
     model = GaussianProcess(space)
     points = model.kernel.points(data.architectures)
     distances = model.kernel.distances(points, points)
     z = Warp.fitted(data.targets[:, 0]).forward(data.targets[:, 0])
-    mean, deviation = gp._prior(model.kernel)
+    mean, deviation = gp._prior(model.kernel, functional)
     theta = mean + 0.3 * np.arange(len(mean)) - 0.5
 
     def loss(at: Any) -> tuple[float, Any]:
@@ -161,7 +162,8 @@ def test_samples_follow_the_joint_distribution(space: ToySpace, posterior: GPPos
 
 def test_several_targets_are_fitted_independently(space: ToySpace, data: TrainingSet, posterior: GPPosterior) -> None:
     x = list(space.enumerate())
-    alone = TrainingSet(data.architectures, data.targets[:, 1:], data.counts, data.violations)
+    functional = None if data.functional is None else data.functional[1:]
+    alone = TrainingSet(data.architectures, data.targets[:, 1:], data.counts, data.violations, functional=functional)
     assert_allclose(GaussianProcess(space).fit(alone, rng(0)).latent(x)[0][:, 0], posterior.latent(x)[0][:, 1])
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from nas_core.architecture import Architecture
 from nas_core.errors import InvalidOption
 from nas_core.history import History
-from nas_core.objective import Objectives
+from nas_core.objective import Objectives, is_functional
 from nas_core.trial import Status, Trial
 
 
@@ -28,6 +28,8 @@ class TrainingSet:
         counts: how many labels each row is the mean of (n); the noise of a row shrinks with it.
         violations: total violation of the constraints, mean of the pooled labels (n); 0 where they hold.
         failed: members whose every trial failed.
+        functional: of each target, whether it depends on a network's function alone (`objective.is_functional`) (m);
+            None where that is not known.
     """
 
     architectures: tuple[Architecture, ...]
@@ -35,6 +37,7 @@ class TrainingSet:
     counts: NDArray[np.int64]
     violations: NDArray[np.float64]
     failed: tuple[Architecture, ...] = ()
+    functional: tuple[bool, ...] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.architectures)
@@ -101,6 +104,7 @@ class TrainingSet:
             counts=np.array([len(own) for own in rows.values()], dtype=np.int64),
             violations=np.array([violation[own].mean() for own in rows.values()], dtype=np.float64),
             failed=tuple(architecture for kind, architecture in failed.items() if kind not in rows),
+            functional=tuple(is_functional(objective.metric) for objective in objectives.objectives),
         )
 
 

@@ -89,5 +89,9 @@ def errors(predicted: FloatArray, observed: FloatArray) -> Errors:
 
 def _part(data: TrainingSet, rows: NDArray[np.intp]) -> TrainingSet:
     return TrainingSet(
-        tuple(data.architectures[row] for row in rows), data.targets[rows], data.counts[rows], data.violations[rows]
+        tuple(data.architectures[row] for row in rows),
+        data.targets[rows],
+        data.counts[rows],
+        data.violations[rows],
+        functional=data.functional,
     )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from nas_core import registry
 from nas_core.errors import InvalidOption, InvalidTable, TrialFailed
 from nas_core.evaluator import Evaluation
-from nas_core.objective import Objectives
+from nas_core.objective import Objectives, is_functional
 from nas_core.random import rng
 from nas_core.space import Space
 from nas_core.surrogate import Posterior
@@ -237,7 +237,8 @@ class FittedTableEvaluator:
         self._check(len(kept), values[measured])
         pooled = np.array([values[own].mean(axis=0) for own in kept.values()])
         counts = np.array([len(own) for own in kept.values()], dtype=np.int64)
-        data = TrainingSet(tuple(kept), self._signs * pooled, counts, np.zeros(len(kept)))
+        functional = tuple(map(is_functional, self._served))
+        data = TrainingSet(tuple(kept), self._signs * pooled, counts, np.zeros(len(kept)), functional=functional)
         return data, int((~measured).sum())
 
     def _check(self, n: int, values: FloatArray) -> None:

@@ -46,6 +46,7 @@ MOST_FITTED: Final = 400
 _VARIANCE = (0.0, 1.0)  # mean and deviation of the normal priors of logs: a term's variance,
 _LENGTH = (0.0, 1.0)  # a term's length over the typical distance,
 _BESIDE_GRAPHS = (float(np.log(0.1)), 1.0)  # the decisions' variance where graphs say what is computed,
+_ABSENT = (-40.0, 1.0)
 _NOISE = (float(np.log(0.01)), 1.5)  # and the noise variance, in units of the warped targets' variance
 _WIDEST = 4.0  # deviations of its prior within which a hyperparameter is searched
 _STEPS = 60
@@ -84,7 +85,11 @@ class GaussianProcess:
             raise InvalidData("a Gaussian process needs at least one observation")
         points = self.kernel.points(data.architectures)
         distances = self.kernel.distances(points, points)
-        fits = [self._fitted(distances, column, data.counts) for column in data.targets.T]
+        functional = data.functional or (True,) * data.targets.shape[1]
+        fits = [
+            self._fitted(distances, column, data.counts, alone)
+            for column, alone in zip(data.targets.T, functional, strict=True)
+        ]
         warps, thetas = zip(*fits, strict=True)
         return GPPosterior(
             self,
@@ -105,13 +110,13 @@ class GaussianProcess:
         return {"name": "gp", "warp": self._warp}
 
     def _fitted(
-        self, distances: Sequence[FloatArray], y: FloatArray, counts: NDArray[np.int64]
+        self, distances: Sequence[FloatArray], y: FloatArray, counts: NDArray[np.int64], functional: bool
     ) -> tuple[Warp, FloatArray]:
         """The warp and the hyperparameters under which the targets are most likely."""
         kinds = [Warp.fitted(y, quantile) for quantile in (QUANTILES if self._warp == "log" else (None,))]
         if not kinds[0].log:  # nothing to choose between
             kinds = kinds[:1]
-        fits = [_fitted(self.kernel, distances, warp, y, counts) for warp in kinds]
+        fits = [_fitted(self.kernel, distances, warp, y, counts, functional) for warp in kinds]
         best = min(range(len(fits)), key=lambda i: fits[i][0])
         return kinds[best], fits[best][1]
 
@@ -309,12 +314,17 @@ class OverPool:
 
 
 def _fitted(
-    kernel: CellKernel, distances: Sequence[FloatArray], warp: Warp, y: FloatArray, counts: NDArray[np.int64]
+    kernel: CellKernel,
+    distances: Sequence[FloatArray],
+    warp: Warp,
+    y: FloatArray,
+    counts: NDArray[np.int64],
+    functional: bool,
 ) -> tuple[float, FloatArray]:
     """The hyperparameters of greatest marginal likelihood times prior, and minus the log of that (of y, not of z)."""
     from scipy.optimize import minimize
 
-    mean, deviation = _prior(kernel)
+    mean, deviation = _prior(kernel, functional)
     if len(y) > MOST_FITTED:
         chosen = _representative(y)
         distances, y, counts = [d[np.ix_(chosen, chosen)] for d in distances], y[chosen], counts[chosen]
@@ -331,13 +341,18 @@ def _fitted(
     return float(found.fun) - float(warp.log_slope(y).sum()), found.x
 
 
-def _prior(kernel: CellKernel) -> tuple[FloatArray, FloatArray]:
-    """Mean and deviation of the normal prior of theta."""
+def _prior(kernel: CellKernel, functional: bool) -> tuple[FloatArray, FloatArray]:
+    """Mean and deviation of the normal prior of theta.
+
+    Graphs show what a network computes. Where a target depends on that alone, the decisions add little beside them;
+    what a network costs, it costs by its decisions, dead parts included.
+    """
     flat = []
     for block, typical in zip(kernel.blocks, kernel.typical, strict=True):
-        beside = block.graph is None and len(kernel.blocks) > 1
+        beside = block.graph is None and len(kernel.blocks) > 1 and functional
         flat += [_BESIDE_GRAPHS if beside else _VARIANCE, (_LENGTH[0] + float(np.log(typical)), _LENGTH[1])]
-    priors = np.array([*flat, _VARIANCE, _NOISE])
+    there = not functional or len(kernel.blocks) == 1
+    priors = np.array([*flat, _VARIANCE if there else _ABSENT, _NOISE])
     return priors[:, 0], priors[:, 1]
 
 

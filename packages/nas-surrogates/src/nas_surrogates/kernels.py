@@ -5,15 +5,17 @@ Notation
     B        blocks of features (`nas_surrogates.features`)
     D_b      squared distances in block b (n x k)
     theta    for each block log variance and log length, log variance of the linear term, log noise variance (2 B + 2)
-    u        the decisions, centred, of mean square 1 over the space, where there are no graphs; else nothing (n x d)
+    u        the decisions, centred, of mean square 1 over the space (n x d)
 
     k(x, y) = c + sum over b of variance_b exp(-D_b(x, y) / length_b) + variance u(x) u(y)
 
 The constant c is the prior variance of the mean. In paths D is that of unit vectors of indicators, 2 - 2 cosine; in
 surroundings the same of counts; in statistics that of standardised numbers over their number; in decisions the number
 of different choices (squared differences of numerical ones). Each term can be all there is or nothing, so that the
-labels say what matters. Where decisions are all there is, the linear term carries what each choice is worth to members
-unlike any observed, where the other falls back to the mean. Beside graphs it was no help.
+labels say what matters. The linear term carries what each choice is worth to members unlike any observed, where the
+others fall back to the mean. It has a part where decisions are all there is, and in targets that do not depend on what
+is computed alone (`nas_surrogates.gp`): a network costs what its decisions cost, dead parts included. For accuracies
+beside graphs it was no help.
 """
 
 from __future__ import annotations
@@ -96,8 +98,8 @@ class CellKernel:
 
     def _trended(self, rows: NDArray[np.int64]) -> FloatArray:
         """What u is made of (n x d)."""
-        alone = len(self.blocks) == 1
-        return self.features.block(self.blocks[0], rows) if alone else np.zeros((len(rows), 0))
+        decisions = next(block for block in self.blocks if block.graph is None)
+        return self.features.block(decisions, rows)
 
     def distances(self, a: Points, b: Points) -> list[FloatArray]:
         """Squared distances of n and k points in each block, and last u(x) u(y) (B + 1 matrices n x k)."""

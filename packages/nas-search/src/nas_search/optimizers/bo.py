@@ -32,6 +32,7 @@ from nas_core.surrogate import Conditions, Surrogate
 from nas_core.training_set import TrainingSet
 from nas_core.trial import Trial
 from nas_search.candidates import Picks
+from nas_search.failed_members import with_failures
 from nas_search.optimizers.base import HistoryOptimizer, whole
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class BayesianOptimization(HistoryOptimizer):
         from nas_surrogates.utility import columns
 
         data = TrainingSet.from_history(history.prefix(fitted_at), columns(self.objectives), key=self._pools_by)
-        data = _with_failures(data)
+        data = with_failures(data)
         posterior = self.surrogate.fit(data, rng(self.seed, "fit", fitted_at))
         if self._list is None and isinstance(self.space, Enumerable) and self.space.size <= self.largest:
             members = tuple(self.space.enumerate())
@@ -224,19 +225,6 @@ class _Kept:
     def begins(self, history: History) -> bool:
         """Whether a history goes on from what was read."""
         return self.read <= history.seq and history.finished[self.read - 1] == self.last
-
-
-def _with_failures(data: TrainingSet) -> TrainingSet:
-    """Failed members as rows with the worst value known of each target."""
-    k = len(data.failed)
-    if k == 0:
-        return data
-    return TrainingSet(
-        (*data.architectures, *data.failed),
-        np.concatenate([data.targets, np.tile(data.targets.max(axis=0), (k, 1))]),
-        np.concatenate([data.counts, np.ones(k, dtype=np.int64)]),
-        np.concatenate([data.violations, np.zeros(k)]),
-    )
 
 
 def _believed(model: PoolPosterior, observed: FloatArray, a: Architecture) -> tuple[PoolPosterior, FloatArray]:

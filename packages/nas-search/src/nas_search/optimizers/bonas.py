@@ -41,6 +41,7 @@ from nas_core.surrogate import Conditions, Posterior, Surrogate
 from nas_core.training_set import TrainingSet
 from nas_core.trial import Trial
 from nas_search.candidates import Picks
+from nas_search.failed_members import with_failures
 from nas_search.optimizers.base import HistoryOptimizer, whole
 from nas_search.samplers.aging import AgingSampler
 from nas_search.samplers.base import LogWorth, Sampler
@@ -225,7 +226,7 @@ class Bonas(HistoryOptimizer):
         if self._started is not None and fitted_at == 0:
             return _Kept(0, 0, None, self._started)
         data = TrainingSet.from_history(history.prefix(fitted_at), columns(self.objectives), key=self._pools_by)
-        data, stream = _with_failures(data), rng(self.seed, "fit", fitted_at)
+        data, stream = with_failures(data), rng(self.seed, "fit", fitted_at)
         if self._started is None:
             posterior = self.surrogate.fit(data, stream)
         else:
@@ -286,19 +287,6 @@ class _Kept:
     def begins(self, history: History) -> bool:
         """Whether a history goes on from what was read."""
         return self.read == 0 or (self.read <= history.seq and history.finished[self.read - 1] == self.last)
-
-
-def _with_failures(data: TrainingSet) -> TrainingSet:
-    """Failed members as rows with the worst value known of each target."""
-    k = len(data.failed)
-    if k == 0:
-        return data
-    return TrainingSet(
-        (*data.architectures, *data.failed),
-        np.concatenate([data.targets, np.tile(data.targets.max(axis=0), (k, 1))]),
-        np.concatenate([data.counts, np.ones(k, dtype=np.int64)]),
-        np.concatenate([data.violations, np.zeros(k)]),
-    )
 
 
 def _believed(posterior: Posterior, observed: FloatArray, a: Architecture) -> tuple[Posterior, FloatArray]:
