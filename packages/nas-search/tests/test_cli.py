@@ -13,6 +13,7 @@ import sys
 import time
 import types
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ import pytest
 from nas_core.history import History
 from nas_core.objective import Objectives
 from nas_core.registry import from_config
+from nas_core.testing.fakes import ToySpace
 from nas_core.testing.registered import register_fakes
 from nas_core.trial import Failure, Measurement, Proposal, Status, Trial
 from nas_search.cli import boundary
@@ -382,6 +384,30 @@ def test_several_are_trained_each_in_a_folder_and_once(nas: Nas, monkeypatch: py
     assert_one_error(nas("train", "run", "--data", "digits"), f"already .*run/final/trial{ranked[0]}/result.json")
     assert_one_error(nas("train", "run", "--best", "2", "--pareto", "--data", "digits"), "one of --trial, --best")
     assert len(calls) == 3
+
+
+def test_draws_of_a_generator_give_mean_and_deviation(nas: Nas, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = trained(nas, monkeypatch)
+    train_final = sys.modules["nas_train.final"].train_final
+
+    def by_draw(space: object, architecture: object, **options: Any) -> Measurement:
+        measured = train_final(space, architecture, **options)
+        accuracy = 90.0 + options["draw"]  # over draws 0, 1, 2: mean 91, deviation 1
+        return replace(measured, metrics={**measured.metrics, "test_accuracy": accuracy})
+
+    monkeypatch.setattr(sys.modules["nas_train.final"], "train_final", by_draw)
+    assert_one_error(nas("train", "run", "--data", "digits", "--draws", "3"), "networks of toy are not drawn")
+    monkeypatch.setattr(ToySpace, "wirings", lambda self, a, seed=0: None, raising=False)
+    run = nas("train", "run", "--data", "digits", "--draws", "3")
+    best = nas("best", "run", "--json").json["best"][0]["trial"]
+    places = [Path(f"run/final/trial{best}/draw{draw}") for draw in range(3)]
+    assert [(called["draw"], called["out"]) for called in calls] == list(enumerate(places))
+    assert f"trial {best}, 3 draws: test_accuracy 91 ± 1, val_accuracy 91 ± 0, params 1,000 ± 0" in run.out
+    again = nas("train", "run", "--data", "digits", "--draws", "4", "--json").json
+    assert len(calls) == 4  # those that are there already are not trained again
+    assert again["over_draws"][0]["metrics"]["test_accuracy"]["mean"] == 91.5
+    assert [one["draw"] for one in again["trained"]] == [0, 1, 2, 3]
+    assert_one_error(nas("train", "run", "--data", "digits", "--draws", "2", "--epochs", "3"), "tested already")
 
 
 @needs_matplotlib

@@ -7,6 +7,7 @@ compares it with torch's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, final
 
 import torch
@@ -29,22 +30,25 @@ class Adam:
     """
 
     def __init__(self, module: nn.Module, rate: float, *, decay: float = 0.0, clip: float | None = None) -> None:
-        self._parameters = list(module.parameters())
+        self.parameters = list(module.parameters())
         self.rate = rate
         self._decay = decay
         self._clip = clip
-        self.vector = torch.cat([parameter.detach().reshape(-1) for parameter in self._parameters])
+        self.vector = torch.cat([parameter.detach().reshape(-1) for parameter in self.parameters])
         self.first = torch.zeros_like(self.vector)
         self.second = torch.zeros_like(self.vector)
         self.steps = 0
         start = 0
-        for parameter in self._parameters:
+        for parameter in self.parameters:
             parameter.data = self.vector[start : start + parameter.numel()].view(parameter.shape)
             start += parameter.numel()
 
     def step(self, loss: Tensor) -> None:
         """One step down the gradient of a loss."""
-        gradients = torch.autograd.grad(loss, self._parameters)
+        self.apply(torch.autograd.grad(loss, self.parameters))
+
+    def apply(self, gradients: Sequence[Tensor]) -> None:
+        """One step down a gradient, given for each of `parameters`."""
         with torch.no_grad():
             gradient = torch.cat([part.reshape(-1) for part in gradients])
             if self._decay:

@@ -12,8 +12,8 @@ Decisions, where the text says nothing and the published code says something tha
   1e-6 with deviation 0.1, never learns the noise of scaled targets. The heteroscedastic output has it at every input:
   its bias has deviation 2, and its weights add what the layer's prior adds.
 * Several short chains run side by side instead of one long one, and gradients are those of all data up to `batch` rows.
-* A chain that has not come to where the probability is, is left out: one whose mean potential is above the median of its
-  target's chains by more than sqrt(p / 2), the deviation of a potential in p dimensions. A network that is stuck far
+* A chain that has not come to where the probability is, is left out: one whose mean potential is above the median of
+  its target's chains by more than sqrt(p / 2), the deviation of a potential in p dimensions. A network stuck far
   from the data takes what it misses for noise, and a few of them made intervals a third too wide.
 
 Notation
@@ -219,7 +219,8 @@ class BNNPosterior:
 def _arrived(height: Tensor, p: int) -> Tensor:
     """Which chains are where the probability is, by the mean of their potentials (b): at least half of them."""
     height = height.nan_to_num(nan=float("inf"))
-    return height <= height.median() + (p / 2) ** 0.5
+    near: Tensor = height <= height.median() + (p / 2) ** 0.5
+    return near
 
 
 def forward(layout: _Layout, theta: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

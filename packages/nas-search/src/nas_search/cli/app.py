@@ -185,6 +185,9 @@ def train(
         int | None, typer.Option("--best", metavar="K", min=1, help="Train the K best, each in DIR/final/trialN.")
     ] = None,
     pareto: Annotated[bool, typer.Option("--pareto", help="Train the whole Pareto front, likewise.")] = False,
+    draws: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Train N networks of each generator: mean and deviation.")
+    ] = None,
     data: Annotated[
         str | None, typer.Option(metavar="digits|cifar10|FILE.npz|FOLDER", help="Images. [default: the search's]")
     ] = None,
@@ -201,7 +204,7 @@ def train(
     from nas_search.cli.train import FinalOptions, Which
     from nas_search.cli.train import train as run
 
-    which = Which(trial=trial, best=number, pareto=pareto)
+    which = Which(trial=trial, best=number, pareto=pareto, draws=draws)
     run(directory, which, FinalOptions(data=data, recipe=recipe, epochs=epochs, network=network), out, json)
 
 

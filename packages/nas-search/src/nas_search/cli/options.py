@@ -14,6 +14,7 @@ from nas_search.config import StudyConfig, component, read_toml
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _TRAINING = ("epochs", "recipe", "train", "network")
 _OPTIMIZER = {"name": "evolution"}
+_OF_IMAGES = ("train", "proxies", "measure")  # evaluators whose option `data` is a set, a file or a folder
 _OF_TABLES = ("table", "surrogate_table")  # evaluators whose option `file` is a table
 
 # what a file need not say because options may: valid stand-ins, so that the rest of the file can be checked by itself
@@ -82,7 +83,7 @@ def options_of(name: str, text: str) -> dict[str, Any]:
 
 def data_source(text: str) -> str:
     """A named data set as it is; a file or folder as an absolute path, so that a run can be resumed from elsewhere."""
-    return text if re.fullmatch(r"\w+", text) else str(Path(text).expanduser().resolve())
+    return text if re.fullmatch(r"\w+(@\d+)?", text) else str(Path(text).expanduser().resolve())
 
 
 def seconds(text: str) -> float:
@@ -141,7 +142,7 @@ def _with_training(evaluator: dict[str, Any], options: SearchOptions) -> dict[st
 def _from_anywhere(evaluator: dict[str, Any]) -> dict[str, Any]:
     """The evaluator with the files that it names as absolute paths."""
     name, found = evaluator["name"], dict(evaluator)
-    if name == "train" and isinstance(found.get("data"), str):
+    if name in _OF_IMAGES and isinstance(found.get("data"), str):
         found["data"] = data_source(found["data"])
     if name in _OF_TABLES and isinstance(found.get("file"), str):
         found["file"] = str(Path(found["file"]).expanduser().resolve())

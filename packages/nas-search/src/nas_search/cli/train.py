@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
 from nas_core.errors import InvalidOption, NasError, RegistryError, TrialFailed
-from nas_core.space import Space
+from nas_core.space import HasWirings, Space
 from nas_core.trial import Measurement, Trial
 from nas_search.cli.draw import chosen_trial
 from nas_search.cli.final import RESULT, finals, place_of, read_final, write_final
@@ -46,24 +47,33 @@ class Which:
         trial: that of one trial.
         best: the so many best ones.
         pareto: all of the Pareto front.
+        draws: of each, so many networks that it draws, instead of the one of its trial.
     """
 
     trial: int | None = None
     best: int | None = None
     pareto: bool = False
+    draws: int | None = None
 
     @property
     def several(self) -> bool:
         """Whether each one gets a folder of its own."""
-        return self.best is not None or self.pareto
+        return self.best is not None or self.pareto or self.draws is not None
 
 
 class Member(NamedTuple):
-    """One architecture to train: the trial that found it, its text, and the folder for its files."""
+    """One network to train: the trial that found its architecture, the text, the folder for its files, and its draw."""
 
     trial: Trial
     text: str
     place: Path
+    draw: int
+
+    @property
+    def name(self) -> str:
+        """The trial, and the draw where it is another."""
+        own = self.draw == self.trial.proposal.draw
+        return f"trial {self.trial.number}" if own else f"trial {self.trial.number}, draw {self.draw}"
 
 
 def train(directory: Path, which: Which, options: FinalOptions, out: Path | None, json: bool) -> None:
@@ -89,35 +99,72 @@ def train(directory: Path, which: Which, options: FinalOptions, out: Path | None
     run = partial(_trained, _train_final(), space, settings=settings, more=more, json=json)
     results, failed = [], []
     for member in members:
-        if member.trial.number in done:
-            say(f"trial {member.trial.number} has been trained and tested already")
-            results.append(done[member.trial.number])
+        if member.place in done:
+            say(f"{member.name} has been trained and tested already")
+            results.append(done[member.place])
             continue
         try:
             results.append(run(member))
         except TrialFailed as error:
             if not several:
                 raise
-            failed.append(member.trial.number)
-            say(f"trial {member.trial.number} failed: {error}")
+            failed.append(member.name)
+            say(f"{member.name} failed: {error}")
+    over_draws = {} if which.draws is None else {"over_draws": summaries(results)}
     if json:
-        print_json({"directory": str(folder), **({"trained": results} if several else results[0])})
+        print_json({"directory": str(folder), **over_draws, **({"trained": results} if several else results[0])})
+    else:
+        for summary in over_draws.get("over_draws", ()):
+            print(_shown_summary(summary))
     if failed:
         raise NasError(f"{len(failed)} of {len(members)} trainings failed", value=failed, place=str(folder))
 
 
 def _members(study: Study, which: Which, folder: Path) -> list[Member]:
     """What is to be trained, and where; of several, each architecture and draw once."""
-    if not which.several:
-        trial = chosen_trial(study, which.trial)
-        return [Member(trial, study.space.text(trial.architecture), folder)]
     if [which.trial is not None, which.best is not None, which.pareto].count(True) > 1:
         raise InvalidOption("several ways to say what is to be trained", expected="one of --trial, --best, --pareto")
+    if which.draws is not None and not isinstance(study.space, HasWirings):
+        raise InvalidOption(f"the networks of {study.space.name} are not drawn", value=which.draws, place="--draws")
+    if which.best is None and not which.pareto:
+        trial = chosen_trial(study, which.trial)
+        place = place_of(folder, trial.number) if which.several else folder
+        return _drawn([Member(trial, study.space.text(trial.architecture), place, trial.proposal.draw)], which.draws)
     found: dict[Any, Member] = {}
     for row in best_trials(study, None if which.pareto else len(study.trials())):
-        member = Member(row.trial, row.text, place_of(folder, row.trial.number))
-        found.setdefault((row.trial.architecture, row.trial.proposal.draw), member)
-    return list(found.values())[: which.best]
+        own = row.trial.proposal.draw
+        member = Member(row.trial, row.text, place_of(folder, row.trial.number), own)
+        found.setdefault((row.trial.architecture, own if which.draws is None else None), member)
+    return _drawn(list(found.values())[: which.best], which.draws)
+
+
+def _drawn(members: list[Member], draws: int | None) -> list[Member]:
+    """So many draws of each, in folders below its own; as it is where no number is given."""
+    if draws is None:
+        return members
+    return [m._replace(draw=draw, place=m.place / f"draw{draw}") for m in members for draw in range(draws)]
+
+
+def summaries(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and deviation (n - 1; None of one) of every metric over the draws of each trial, in order."""
+    found = []
+    for trial in dict.fromkeys(result["trial"] for result in results):
+        own = [result["metrics"] for result in results if result["trial"] == trial]
+        columns = {name: [metrics[name] for metrics in own] for name in own[0]}
+        metrics = {
+            name: {"mean": fmean(values), "deviation": stdev(values) if len(values) > 1 else None}
+            for name, values in columns.items()
+        }
+        found.append({"trial": trial, "draws": len(own), "metrics": metrics})
+    return found
+
+
+def _shown_summary(summary: Mapping[str, Any]) -> str:
+    parts = []
+    for name in tested_first(summary["metrics"]):
+        mean, deviation = summary["metrics"][name]["mean"], summary["metrics"][name]["deviation"]
+        parts.append(f"{name} {shown(mean)}" + ("" if deviation is None else f" ± {shown(deviation)}"))
+    return f"trial {summary['trial']}, {summary['draws']} draws: " + ", ".join(parts)
 
 
 def _trained(
@@ -130,19 +177,17 @@ def _trained(
     json: bool,
 ) -> dict[str, Any]:
     """Train and test one architecture, and keep and show the result."""
-    trial, text, place = member
-    say(f"training trial {trial.number} anew: {text}")
+    trial, text, place, draw = member
+    say(f"training {member.name} anew: {text}")
     try:
-        measured = train_final(
-            space, trial.architecture, out=place, draw=trial.proposal.draw, on_epoch=_say_epoch, **settings, **more
-        )
+        measured = train_final(space, trial.architecture, out=place, draw=draw, on_epoch=_say_epoch, **settings, **more)
     except KeyboardInterrupt:
         say("stopped before the test; the same command goes on from the last epoch")
         raise typer.Exit(130) from None
-    result = _result(trial.number, text, measured, settings)
+    result = _result(member, measured, settings)
     write_final(place, result)
     if not json:
-        print(f"trial {trial.number}: {shown_metrics(measured.metrics, tested_first(measured.metrics))}")
+        print(f"{member.name}: {shown_metrics(measured.metrics, tested_first(measured.metrics))}")
         print(f"cost: {device_time(measured.seconds)}; kept in {place}")
     return result
 
@@ -156,20 +201,23 @@ def _check_untested(folder: Path, trial: int) -> None:
         raise _tested(trial, trained[trial][0])
 
 
-def _done(folder: Path, members: Sequence[Member], settings: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
-    """Results of those that have been trained and tested as is wanted now.
+def _done(folder: Path, members: Sequence[Member], settings: Mapping[str, Any]) -> dict[Path, dict[str, Any]]:
+    """Results of those that have been trained and tested as is wanted now, by the folder of each.
 
     Raises:
         InvalidOption: one has been trained and tested otherwise.
     """
     done = {}
     trained = finals(folder)
-    for number in (member.trial.number for member in members):
-        if number in trained:
-            place, result = trained[number]
-            if any(result.get(name) != settings.get(name) for name in _COMPARED):
-                raise _tested(number, place)
-            done[number] = result
+    for member in members:
+        number, own = member.trial.number, member.trial.proposal.draw
+        place, result = trained.get(number, (member.place, None)) if member.draw == own else (member.place, None)
+        result = read_final(place) if result is None else result
+        if result is None:
+            continue
+        if any(result.get(name) != settings.get(name) for name in _COMPARED):
+            raise _tested(number, place)
+        done[member.place] = result
     return done
 
 
@@ -210,10 +258,11 @@ def _say_epoch(epoch: Epoch) -> None:
     say(f"epoch {epoch.number}: train_loss {shown(epoch.train_loss)}{validated}")
 
 
-def _result(trial: int, text: str, measured: Measurement, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _result(member: Member, measured: Measurement, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "trial": trial,
-        "architecture": text,
+        "trial": member.trial.number,
+        "draw": member.draw,
+        "architecture": member.text,
         "metrics": dict(measured.metrics),
         "seconds": measured.seconds,
         "artefacts": dict(measured.artefacts),
