@@ -28,6 +28,7 @@ SERVED = {
     ("nas-train", "digits"): ("nas_train.data",),
     ("nas-train", "onnx"): ("nas_train.export.onnx_file",),
     ("nas-search", "surrogates"): (
+        "nas_search.optimizers.agnet",
         "nas_search.optimizers.bo",
         "nas_search.optimizers.bonas",
         "nas_search.optimizers.nao",
