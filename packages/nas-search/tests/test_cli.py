@@ -824,4 +824,9 @@ def test_nothing_keeps_the_constraints(nas: Nas) -> None:
     run = nas(*search("run", "--constraint", "params<=1"))
     assert run.code == 0
     assert "best: none yet" in run.out
+    found = json.loads(nas("status", "run", "--json").out)
+    with Study.open(Path("run"), read_only=True) as study:
+        least = min(study.trials(), key=lambda trial: trial.metrics["params"])
+    assert found["nearest"]["trial"] == least.number
+    assert f"nearest: trial {least.number}, " in run.out
     assert_one_error(nas("best", "run"), "no trial keeps the constraints yet")

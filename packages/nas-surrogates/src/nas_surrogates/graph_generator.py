@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nas_surrogates.graph_rules import GraphArrays, GraphRules
+from nas_surrogates.graph_rules import GraphArrays, GraphRules, class_sets
 from nas_surrogates.network_training import Linear, redraw, uniform
 
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -68,6 +68,8 @@ class GraphGenerator(nn.Module):
         super().__init__()
         self._tables = _Tables(rules)
         self.latent, self.width = latent, width
+        self.free = tuple((rules.kept > 1).tolist())
+        """Whether a node has a choice of rows; scores of edges that are no choice are left at 0."""
         o, c, v, g = len(rules.labels), len(rules.ports), rules.nodes, len(rules.names)
         self._o, self._c, self._v = o, c, v
         self.place = uniform((g, v, width), 1.0, rng)
@@ -105,7 +107,10 @@ class GraphGenerator(nn.Module):
 
     def scores(self, graph: Tensor, labels: Tensor, edges: Tensor, z: Tensor) -> Scores:
         """Log chances of the labels and rows at every node of known graphs, given what stands before."""
-        raw, into = self(graph, labels, edges, z)
+        return self.chances(graph, labels, *self(graph, labels, edges, z))
+
+    def chances(self, graph: Tensor, labels: Tensor, raw: Tensor, into: list[Tensor]) -> Scores:
+        """Log chances of raw scores of known graphs."""
         tables, own = self._tables, []
         before = torch.cat([torch.full_like(labels[:, :1], self._o), labels[:, :-1]], dim=1)
         place = torch.arange(self._v).expand_as(labels)
@@ -149,7 +154,7 @@ class GraphGenerator(nn.Module):
             noise: uniform numbers in [0, 1) (n x v x 2): which label and which row is drawn at each node.
         """
         n, v = len(z), self._v
-        which, chance = torch.from_numpy(graph), torch.from_numpy(noise.astype(np.float32))
+        which, chance = torch.from_numpy(graph), torch.from_numpy(noise.astype(np.float32)).clamp(max=1.0 - 1e-6)
         walk = _Walk(self, which, torch.from_numpy(z.astype(np.float32)))
         grown = _Grown(self._tables, which, n, v)
         kept: list[Tensor] = []
@@ -196,8 +201,9 @@ class _Walk:
         network = self._network
         self._label = network.kind[labels]
         self._entry = torch.relu(network.entry(self._context()))
-        if not self._sources:
-            return self._z.new_zeros(len(self._z), 0, network._c)
+        node = len(self._messages)
+        if not network.free[node]:
+            return self._z.new_zeros(len(self._z), node, network._c)
         target = network.edge_target(self._entry)[:, None]
         return torch.as_tensor(network.edge_scores(torch.relu(torch.stack(self._sources, dim=1) + target)))
 
@@ -210,7 +216,8 @@ class _Walk:
             received = torch.bmm(edges.reshape(n, 1, -1), sent)[:, 0]
         state = network.cell(self._entry, received)
         self._readout = self._readout + torch.sigmoid(network.gate(state)) * network.value(state)
-        self._sources.append(network.edge_source(state))
+        if any(network.free):
+            self._sources.append(network.edge_source(state))
         self._messages.append(network.message(state).reshape(n, network._c, network.width))
 
 
@@ -235,6 +242,11 @@ class _Tables:
         self.read = torch.from_numpy(np.pad(rules.read, ((0, 0), (0, 1))))
         self.closing = torch.from_numpy(np.pad(rules.closing, ((0, 0), (0, 1))))
         self.only_loose = torch.from_numpy(rules.only_loose)
+        self.most_loose = torch.from_numpy(rules.most_loose)
+        self.endings = torch.from_numpy(rules.endings)
+        self.ends = [
+            torch.from_numpy(class_sets(rules.table[node, : len(own)], self.c)) for node, own in enumerate(self.rows)
+        ]
         self.most_edges = torch.from_numpy(rules.most_edges)
 
     def allowed(self, graph: Tensor, node: int, labels: Tensor) -> Tensor:
@@ -256,6 +268,7 @@ class _Grown:
         self._rows = torch.zeros(n, dtype=torch.int64)
         self._loose = torch.zeros((n, v), dtype=torch.bool)
         self._count = torch.zeros(n, dtype=torch.int64)
+        self._silent = torch.zeros(n, dtype=torch.int64)  # nodes that read nothing
 
     def legal_labels(self, node: int) -> Tensor:
         """N x o+1; a label after which the edges could not suffice is left out if another is left."""
@@ -265,7 +278,22 @@ class _Grown:
         # a node that is no last one takes an edge at least, and is loose itself afterwards unless it read a loose one
         needed = self._count + self._loose.sum(dim=1).clamp(min=1) + (node > 0)
         spent = (needed > tables.most_edges[self._graph])[:, None] & ~tables.closing[self._graph]
-        return _where_any(legal & ~spent, legal)
+        legal = _where_any(legal & ~spent, legal)
+        if node == 0 or not bool(tables.closing.any()):
+            return legal
+        rows = self._closing_rows(node).to(torch.float32)
+        closes = torch.bmm(rows[:, None], tables.row_labels[node][self._graph].to(torch.float32).transpose(1, 2))[:, 0]
+        return _where_any(legal & (~tables.closing[self._graph] | (closes > 0)), legal)
+
+    def _closing_rows(self, node: int) -> Tensor:
+        """Which rows may end a graph (n x r): they read what is left, and what an ending may."""
+        tables, reads = self._tables, self._tables.read_rows[node]
+        loose = self._loose[:, :node].to(reads.dtype)
+        covered = loose @ reads.T
+        legal = covered == loose.sum(dim=1, keepdim=True)
+        other = reads.sum(dim=1) - covered
+        legal &= ~tables.only_loose[self._graph][:, None] | (other == 0)
+        return legal & tables.endings[self._graph, self._silent][:, tables.ends[node]]
 
     def legal_rows(self, node: int, labels: Tensor) -> Tensor:
         """Which rows may stand at a node with these labels (n x r); conditions that none fulfils are dropped."""
@@ -285,9 +313,9 @@ class _Grown:
         count = self._count[:, None] + reads.sum(dim=1)
         after = count + torch.where(closing, 0.0, left + tables.read[graph, labels][:, None])
         legal = _where_any(legal & (after <= tables.most_edges[graph][:, None]), legal)
-        legal = _where_any(legal & (~closing | (left == 0)), legal)
-        other = reads.sum(dim=1) - covered
-        return _where_any(legal & (~(closing & tables.only_loose[graph][:, None]) | (other == 0)), legal)
+        behind = left + tables.read[graph, labels][:, None]
+        legal = _where_any(legal & (closing | (behind <= tables.most_loose[graph, node][:, None])), legal)
+        return _where_any(legal & (~closing | self._closing_rows(node)), legal)
 
     def take(self, node: int, labels: Tensor, rows: Tensor) -> Tensor:
         """Add the nodes; the edges that were chosen, one-hot (n x i x c)."""
@@ -300,6 +328,7 @@ class _Grown:
         self._loose[:, :node] &= ~read
         self._loose[:, node] = tables.read[self._graph, labels]
         self._count += read.sum(dim=1)
+        self._silent += (~read.any(dim=1) & real).to(torch.int64)
         return chosen
 
 

@@ -18,6 +18,9 @@ commonest of each node are kept, and generated graphs combine those. Besides the
                 the first has not (both branches of a DARTS node never read the same)
     read        labels whose nodes are always read by another; closing labels, which end a graph, must read what is
                 left; only_loose: they read nothing else
+    most_loose  how many such nodes nobody reads yet, after each node
+    endings     which classes of edges a closing node has, given how many nodes read nothing (NAS-Bench-NLP has as many
+                new states as old ones)
     most_edges  of a graph
 """
 
@@ -42,6 +45,7 @@ Ports: TypeAlias = tuple[int, ...]
 
 ROWS: Final = 2000
 """Rows that are kept of a node."""
+BITS: Final = 8
 PAIRS: Final = 1024
 """Rows of a node up to which pairs with the node before it are looked at."""
 _NEW = 1e-3
@@ -76,6 +80,8 @@ class GraphRules:
         read: g x o.
         closing: g x o.
         only_loose: g.
+        most_loose: g x v.
+        endings: g x v x 2^c, the classes as a number of c bits, at most `BITS`.
         most_edges: g.
         varying: which features of `one_hot` differ between samples.
     """
@@ -92,6 +98,8 @@ class GraphRules:
     read: Flags
     closing: Flags
     only_loose: Flags
+    most_loose: Numbers
+    endings: Flags
     most_edges: Numbers
     varying: Flags
 
@@ -110,8 +118,7 @@ class GraphRules:
         for node in range(self.nodes):
             known = {row.tobytes(): i for i, row in enumerate(self.table[node, : self.kept[node], :node])}
             own = arrays.edges[:, :, node, :node].astype(np.int8)
-            flat = [known.get(row.tobytes(), -1) for row in own.reshape(-1, node)]
-            numbers[:, :, node] = np.array(flat, dtype=np.int64).reshape(own.shape[:2])
+            numbers[:, :, node] = [[known.get(row.tobytes(), -1) for row in graphs] for graphs in own]
         return numbers
 
     def one_hot(self, arrays: GraphArrays) -> NDArray[np.float32]:
@@ -187,9 +194,11 @@ def rules_of(space: Space, samples: Sequence[Architecture]) -> tuple[GraphRules,
     arrays = read_graphs(space, samples, names, labels, ports, v)
     g, o = len(names), len(labels)
     table, kept = _table(arrays, o)
+    read, closing, only_loose, most_loose, endings = _readers(arrays, o, len(ports))
     rules = GraphRules(
         names, labels, ports, table, kept, _follows(arrays, o), *_nothing(g, v, table.shape[1], o),
-        *_readers(arrays, o), (arrays.edges > 0).sum(axis=(2, 3)).max(axis=0), np.zeros(0, dtype=np.bool_),
+        read, closing, only_loose, most_loose, endings,
+        (arrays.edges > 0).sum(axis=(2, 3)).max(axis=0), np.zeros(0, dtype=np.bool_),
     )  # fmt: skip
     numbers = rules.row_numbers(arrays)
     row_labels = rules.row_labels
@@ -248,12 +257,21 @@ def _nothing(g: int, v: int, r: int, o: int) -> tuple[Flags, Flags, Flags]:
     return *flags, np.zeros((g, v), dtype=np.bool_)
 
 
-def _readers(arrays: GraphArrays, o: int) -> tuple[Flags, Flags, Flags]:
-    """Which labels are always read, which always come last, and whether those read loose nodes alone."""
+def class_sets(edges: NDArray[np.integer], classes: int) -> Numbers:
+    """The classes along the last axis as numbers of bits, the first `BITS` classes only."""
+    found = np.zeros(edges.shape[:-1], dtype=np.int64)
+    for own in range(1, min(classes, BITS) + 1):
+        found |= (edges == own).any(axis=-1).astype(np.int64) << (own - 1)
+    return found
+
+
+def _readers(arrays: GraphArrays, o: int, classes: int) -> tuple[Flags, Flags, Flags, Numbers, Flags]:
+    """`read`, `closing`, `only_loose`, `most_loose` and `endings`."""
     n, g, v = arrays.labels.shape
     real = arrays.labels < o
     last = real & ~np.concatenate([real[:, :, 1:], np.zeros((n, g, 1), dtype=np.bool_)], axis=2)
-    is_read = (arrays.edges > 0).any(axis=2)
+    present: Flags = np.asarray(arrays.edges > 0)
+    is_read: Flags = np.asarray(present.any(axis=2))
     read, closing = np.zeros((g, o), dtype=np.bool_), np.zeros((g, o), dtype=np.bool_)
     for k in range(g):
         for label in range(o):
@@ -262,11 +280,19 @@ def _readers(arrays: GraphArrays, o: int) -> tuple[Flags, Flags, Flags]:
             inner = own & ~last[:, k]
             read[k, label] = inner.any() and bool(is_read[:, k][inner].all())
     rows, graphs, nodes = np.nonzero(last)
-    into = arrays.edges[rows, graphs, nodes] > 0
-    readers = (arrays.edges[rows, graphs] > 0).sum(axis=1)
+    into = present[rows, graphs, nodes]
+    readers = present[rows, graphs].sum(axis=1)
     only = np.ones(g, dtype=np.bool_)
     np.logical_and.at(only, graphs, ~(into & (readers > 1)).any(axis=1))
-    return read, closing, only
+    loose = np.zeros((g, v), dtype=np.int64)
+    wanted = read[np.arange(g)[:, None], np.minimum(arrays.labels, o - 1)] & real
+    for node in range(v):
+        unread = wanted[:, :, : node + 1] & ~present[:, :, : node + 1, : node + 1].any(axis=2)
+        loose[:, node] = unread.sum(axis=2).max(axis=0)
+    endings = np.zeros((g, v, 1 << min(classes, BITS)), dtype=np.bool_)
+    silent = (real & ~present.any(axis=3)).sum(axis=2)
+    endings[graphs, silent[rows, graphs], class_sets(arrays.edges[rows, graphs, nodes], classes)] = True
+    return read, closing, only, loose, endings
 
 
 def _add_pairs(rules: GraphRules, k: int, node: int, before: Numbers, here: Numbers) -> None:

@@ -28,7 +28,7 @@ _LEAST: Final = 1e-4
 
 
 class LatentCodes(NamedTuple):
-    """A map from features to codes: their mean (d) and a projection (d x l), and the directions that codes fill (l x l)."""
+    """A map from features to codes: mean (d), projection (d x l), and the directions that codes fill (l x l)."""
 
     mean: FloatArray
     projection: FloatArray

@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nas_core.errors import NasError
+from nas_core.objective import Objectives
+from nas_core.trial import Status
 from nas_search.cli.output import columns, print_json
 from nas_search.report.numbers import device_time, duration, shown, shown_metrics
 from nas_search.report.table import Row, best_rows, ranked
@@ -62,7 +66,9 @@ def state(study: Study, name: str, wanted: int) -> dict[str, Any]:
     """
     trials, history = study.trials(), study.history()
     found = summarise("", trials, history, study.objectives, study.space, 0.0)
-    rows = best_rows(ranked(trials, study.objectives, study.space), history, study.objectives)
+    every = ranked(trials, study.objectives, study.space)
+    rows = best_rows(every, history, study.objectives)
+    near = None if rows else nearest(every, study.objectives)
     return {
         "directory": str(study.directory),
         "state": name,
@@ -80,7 +86,17 @@ def state(study: Study, name: str, wanted: int) -> dict[str, Any]:
         "simulated_seconds": found.simulated_seconds,
         **study.objectives.to_config(),
         "best": [plain(row) for row in rows],
+        "nearest": None if near is None else plain(near),
     }
+
+
+def nearest(rows: Sequence[Row], objectives: Objectives) -> Row | None:
+    """The completed trial that comes nearest to keeping the constraints; None without trials or constraints."""
+    completed = [row for row in rows if row.trial.status is Status.COMPLETED]
+    if not completed or not objectives.constraints:
+        return None
+    values = np.array([[row.trial.metrics[name] for name in objectives.metrics] for row in completed])
+    return completed[int(np.argmin(objectives.violation(values)))]
 
 
 def plain(row: Row) -> dict[str, Any]:
@@ -120,3 +136,6 @@ def print_state(found: Mapping[str, Any], json: bool) -> None:
         print(f"best: trial {one['trial']}, {shown_metrics(one['metrics'], names)}\n      {one['architecture']}")
     if not found["best"]:
         print("best: none yet that keeps the constraints" if found["constraints"] else "best: none yet")
+    if (near := found["nearest"]) is not None:
+        print(f"nearest: trial {near['trial']}, {shown_metrics(near['metrics'], list(near['metrics']))}")
+        print(f"      {near['architecture']}")
