@@ -87,7 +87,7 @@ def write(
     panels: list[Panel] = []
     facts: dict[str, Any] = {}
     for table, problem in zip(plan.tables, problems, strict=True):
-        facts[table.name] = {"file": table.file, "sha256": table.sha256, **problem.facts()}
+        facts[table.name] = {"file": Path(table.file).name, "sha256": table.sha256, **problem.facts()}
         drawn: dict[str, Curves] = {}
         for optimizer in plan.optimizers:
             records = _of(journal.records, table.name, optimizer)

@@ -6,9 +6,9 @@ Jones, Schonlau, Welch 1998 ("Efficient Global Optimization"), with the logarith
 The candidates are the whole space where it can be listed up to a stated size. Otherwise they are grown for each call:
 mutations of the best members, up to three in a row, and as many random members.
 
-The surrogate is fitted to a prefix of the history that grows by steps of a tenth; later labels are taken in one by one.
-So the posterior follows from the history alone, and one that was kept equals one that is made anew. A surrogate that
-cannot take in labels is fitted at every label. Running trials, and the earlier picks of a batch, are taken in as though
+The surrogate is fitted to a prefix of the history that grows by steps of a twentieth; later labels are taken in one by
+one. So the posterior follows from the history alone, and one that was kept equals one that is made anew. A surrogate
+that cannot take in labels is fitted at every label. Running trials, and the earlier picks of a batch, are taken in as though
 they had been measured at their predictions. A failed trial counts as the worst value known when it failed.
 """
 
@@ -73,7 +73,7 @@ class BayesianOptimization(HistoryOptimizer):
         *,
         initial: int | None = None,
         surrogate: str | Mapping[str, Any] = "gp",
-        refit: float = 0.1,
+        refit: float = 0.05,
         largest: int = 50_000,
         pool: int = 1000,
         allow_twins: bool = False,
