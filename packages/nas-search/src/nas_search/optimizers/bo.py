@@ -8,8 +8,8 @@ mutations of the best members, up to three in a row, and as many random members.
 
 The surrogate is fitted to a prefix of the history that grows by steps of a twentieth; later labels are taken in one by
 one. So the posterior follows from the history alone, and one that was kept equals one that is made anew. A surrogate
-that cannot take in labels is fitted at every label. Running trials, and the earlier picks of a batch, are taken in as though
-they had been measured at their predictions. A failed trial counts as the worst value known when it failed.
+that cannot take in labels is fitted at every label. Running trials, and the earlier picks of a batch, are taken in as
+though they had been measured at their predictions. A failed trial counts as the worst value known when it failed.
 """
 
 from __future__ import annotations
