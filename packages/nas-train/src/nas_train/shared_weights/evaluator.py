@@ -17,7 +17,7 @@ from nas_core.random import derived_seed, rng
 from nas_core.space import Space, require
 from nas_core.trial import Failure, Measurement
 from nas_train.augment import draw_epoch
-from nas_train.batch_size import rate_of_batch
+from nas_train.batch_size import rate_at
 from nas_train.build import BuiltNetwork, initialise
 from nas_train.data import ImageSet, open_data
 from nas_train.defaults import default_recipes, default_threads
@@ -25,13 +25,13 @@ from nas_train.devices import cpu_threads, find_device
 from nas_train.evaluator import REQUIRES, network_for, score_metrics
 from nas_train.failures import named_failures
 from nas_train.modules import set_drop_path, set_noise
-from nas_train.pixels import Pixels, layout_of
+from nas_train.pixels import layout_of
 from nas_train.recipe import Recipe
-from nas_train.schedule import learning_rate
 from nas_train.scoring import evaluate
 from nas_train.shared_weights.bank import Bank, recompute_statistics
 from nas_train.shared_weights.group import run_group
 from nas_train.step import EagerStep
+from nas_train.streamed_pixels import pixels_of
 from nas_train.weight_optimizer import WeightOptimizer, weight_optimizer
 
 _SMALLEST_BATCH = 2
@@ -174,8 +174,8 @@ class _Images:
     ) -> None:
         self.data, self.recipe, self.network, self.device = data, recipe, network, device
         self.layout = layout_of(device, recipe.dtype)
-        self.pixels = Pixels(data, data.train.first(recipe.images), recipe.padding, device, self.layout)
-        self.plain = Pixels(data, data.train.first(calibration * recipe.batch), 0, device, self.layout)
+        self.pixels = pixels_of(data, data.train.first(recipe.images), recipe.padding, device, self.layout)
+        self.plain = pixels_of(data, data.train.first(calibration * recipe.batch), 0, device, self.layout)
         self.validation = recipe.images if validation is None else validation
 
     def member(self, evaluation: Evaluation, bank: Bank, seed: int) -> nn.Module:
@@ -214,28 +214,14 @@ class _Images:
         batches = [index for index in draws.order.split(recipe.batch) if len(index) >= _SMALLEST_BATCH]
         turns = rng(seed, "members", number).integers(len(steps), size=len(batches))
         total = torch.zeros((), dtype=torch.float64, device=self.device)
+        steps_in_all, first = recipe.epochs * len(batches), (number - 1) * len(batches)
         for i, (images, labels) in enumerate(self.pixels.batches(draws, batches, recipe.cutout)):
-            rate = self._rate((number - 1) * len(batches) + i, len(batches))
+            rate = rate_at(recipe, recipe.batch, min(first + i, steps_in_all - 1), steps_in_all)
             total += steps[turns[i]](images, labels, rate) * len(labels)
         loss = total.item() / sum(map(len, batches))
         if not math.isfinite(loss):
             raise TrialFailed("diverged", f"the loss on the shared weights is not finite in epoch {number}", value=loss)
         return loss
-
-    def _rate(self, step: int, steps_an_epoch: int) -> float:
-        recipe, steps = self.recipe, self.recipe.epochs * steps_an_epoch
-        return learning_rate(
-            rate_of_batch(recipe, recipe.batch),
-            recipe.schedule,
-            min(step, steps - 1),
-            steps,
-            round(recipe.warmup * steps_an_epoch),
-            floor=recipe.floor,
-            period=None if recipe.period is None else recipe.period * steps_an_epoch,
-            growth=recipe.growth,
-            decay=recipe.decay,
-            milestones=[milestone * steps_an_epoch for milestone in recipe.milestones],
-        )
 
     def _generator(self, seed: int, purpose: str, number: int) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(derived_seed(seed, purpose, number))
