@@ -26,7 +26,7 @@ def check_metric_name(name: object) -> str:
     Raises:
         InvalidMeasurement: it is not such a name.
     """
-    if isinstance(name, str) and _is_metric_name(name):
+    if isinstance(name, str) and _METRIC.fullmatch(name) and name.split("@")[0] not in _AMBIGUOUS:
         return name
     if not isinstance(name, str) or not _METRIC.fullmatch(name):
         raise InvalidMeasurement(
@@ -37,10 +37,11 @@ def check_metric_name(name: object) -> str:
     )
 
 
-@lru_cache(maxsize=4096)
-def _is_metric_name(name: str) -> bool:
-    """Remembered, since every measurement brings the same names again."""
-    return _METRIC.fullmatch(name) is not None and name.split("@")[0] not in _AMBIGUOUS
+@lru_cache(maxsize=1024)
+def _check_names(names: tuple[object, ...]) -> None:
+    """Check all; remembered, since a study's measurements have the same names."""
+    for name in names:
+        check_metric_name(name)
 
 
 class Status(StrEnum):
@@ -94,8 +95,8 @@ class Measurement:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_names(tuple(self.metrics))
         for name, value in self.metrics.items():
-            check_metric_name(name)
             if type(value) is float and math.isfinite(value):
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
