@@ -188,6 +188,7 @@ def test_limits_fail_a_trial_by_name(make: Callable[..., TrainingEvaluator]) -> 
 
 
 def test_top5_accuracy_is_measured_on_more_than_five_classes() -> None:
+    pytest.importorskip("sklearn", reason="the extra 'digits' is not installed")
     recipe = {"name": "quick", "epochs": 1, "batch": 500, "learning_rate": 0.1}
     evaluator = TrainingEvaluator("digits", recipe, network={"channels": 2}, test=True)
     evaluator.prepare(ToySpace())
