@@ -61,7 +61,8 @@ def declared(package: str) -> list[str]:
 def needing_extras() -> list[str]:
     """The files of the packages' tests in which something skips itself unless an extra is installed."""
     files = [file for package in PACKAGES for file in sorted(Path(f"packages/{package}/tests").glob("test_*.py"))]
-    return [str(file) for file in files if re.search(r"the extra '?\w+|needs nas-\w+", file.read_text(encoding="utf-8"))]
+    told = re.compile(r"the extra '?\w+|needs nas-\w+")
+    return [str(file) for file in files if told.search(file.read_text(encoding="utf-8"))]
 
 
 @nox.session(venv_backend="none")
