@@ -25,6 +25,7 @@ import numpy as np
 from nas_core.errors import InvalidOption
 from nas_core.history import History
 from nas_core.objective import Objectives
+from nas_core.registry import from_config
 from nas_core.space import Space
 from nas_core.trial import Trial
 from nas_search.candidates import Picks
@@ -91,7 +92,7 @@ class BOHB(MultiFidelityOptimizer):
         self.candidates = whole("candidates", candidates, least=1)
         self.spread = _between("spread", spread, 1e-3, 1e3)
         self._surrogate_config = {"name": surrogate} if isinstance(surrogate, str) else dict(surrogate)
-        self._surrogate = self._made_surrogate() if proposer == "gp" else None
+        self._surrogate = from_config("surrogate", self._surrogate_config, space) if proposer == "gp" else None
 
     def _kind(self, bracket: int) -> int:
         return self.schedule.kind(bracket)
@@ -144,11 +145,6 @@ class BOHB(MultiFidelityOptimizer):
         utility = utilities(self._surrogate, self.space, self.objectives, history, results[0], candidates, self.seed)
         order = np.argsort(-utility, kind="stable")
         return any(picks.add(candidates[i]) for i in order.tolist())
-
-    def _made_surrogate(self) -> Any:
-        from nas_core.registry import from_config
-
-        return from_config("surrogate", self._surrogate_config, self.space)
 
     def to_config(self) -> dict[str, Any]:
         """The options it runs with."""

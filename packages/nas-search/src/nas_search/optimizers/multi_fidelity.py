@@ -141,9 +141,9 @@ class MultiFidelityOptimizer(ABC):
             "allow_twins": self.allow_twins,
         }
 
+    @abstractmethod
     def to_config(self) -> dict[str, Any]:
         """The options it runs with."""
-        return self._options()
 
     def _note(self, brackets: dict[int, dict[int, Rung]], job: Job, number: int) -> None:
         rung = brackets.setdefault(job.bracket, {}).setdefault(job.rung, Rung())

@@ -29,7 +29,7 @@ from nas_train.pixels import layout_of
 from nas_train.recipe import Recipe
 from nas_train.scoring import evaluate
 from nas_train.shared_weights.bank import Bank, recompute_statistics
-from nas_train.shared_weights.group import run_group
+from nas_train.shared_weights.group import evaluate_alone, run_group
 from nas_train.step import EagerStep
 from nas_train.streamed_pixels import pixels_of
 from nas_train.weight_optimizer import WeightOptimizer, weight_optimizer
@@ -120,10 +120,7 @@ class SharedWeightsEvaluator:
         Raises:
             TrialFailed: see `evaluate_group`.
         """
-        ((result,), _) = self.evaluate_group([evaluation], None)
-        if isinstance(result, Failure):
-            raise TrialFailed(result.reason, result.message)
-        return result
+        return evaluate_alone(self, evaluation)
 
     def evaluate_group(
         self, evaluations: Sequence[Evaluation], state: State | None

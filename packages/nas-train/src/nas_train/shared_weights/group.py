@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from nas_core.errors import InvalidNetwork, InvalidOption, TrialFailed
-from nas_core.evaluator import Evaluation
+from nas_core.evaluator import Evaluation, GroupEvaluator
 from nas_core.optimizer import State
 from nas_core.random import derived_seed
 from nas_core.trial import Failure, Measurement
@@ -128,3 +128,15 @@ def _measured(
         return Measurement({**kind.measure(member), **common}, details=details)
     except TrialFailed as error:
         return Failure(error.reason, str(error))
+
+
+def evaluate_alone(evaluator: GroupEvaluator, evaluation: Evaluation) -> Measurement:
+    """Measure one architecture as a group of its own, on a bank of its own.
+
+    Raises:
+        TrialFailed: it cannot be measured.
+    """
+    ((result,), _) = evaluator.evaluate_group([evaluation], None)
+    if isinstance(result, Failure):
+        raise TrialFailed(result.reason, result.message)
+    return result

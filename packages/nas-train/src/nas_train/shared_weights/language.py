@@ -32,7 +32,7 @@ from nas_train.language.model import LanguageModel, States, initialise_language
 from nas_train.language.recipe import LanguageRecipe
 from nas_train.language.text import TextSet, open_text
 from nas_train.shared_weights.bank import Bank
-from nas_train.shared_weights.group import run_group
+from nas_train.shared_weights.group import evaluate_alone, run_group
 from nas_train.weight_optimizer import WeightOptimizer
 
 
@@ -109,10 +109,7 @@ class SharedLanguageEvaluator:
         Raises:
             TrialFailed: see `evaluate_group`.
         """
-        ((result,), _) = self.evaluate_group([evaluation], None)
-        if isinstance(result, Failure):
-            raise TrialFailed(result.reason, result.message)
-        return result
+        return evaluate_alone(self, evaluation)
 
     def evaluate_group(
         self, evaluations: Sequence[Evaluation], state: State | None
