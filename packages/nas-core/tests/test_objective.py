@@ -214,6 +214,18 @@ def test_the_best_of_one_objective_is_the_earliest_proposed() -> None:
     assert best(one, [None, None]) == []
 
 
+def test_the_best_is_one_of_the_highest_fidelity() -> None:
+    one = Objectives.parse(["max:val_accuracy"], ["params<=100"])
+    made = one.new_history()
+    for number, (fidelity, *row) in enumerate([(2, 99.0, 1.0), (8, 70.0, 1.0), (8, 80.0, 1.0), (16, 95.0, 101.0)]):
+        made.begin(Proposal(Architecture("toy", (0,)), fidelity=fidelity))
+        made.finish(number, Measurement(dict(zip(one.metrics, row, strict=True))))
+    assert [trial.number for trial in one.best(made)] == [2]
+    made.begin(Proposal(Architecture("toy", (0,))))
+    made.finish(4, Measurement({"val_accuracy": 60.0, "params": 1.0}))
+    assert [trial.number for trial in one.best(made)] == [4]
+
+
 def test_the_best_keeps_the_constraints() -> None:
     bounded = Objectives.parse(["max:val_accuracy"], ["params<=100"])
     assert best(bounded, [[95.0, 101.0], [90.0, 100.0], [80.0, 10.0]]) == [1]

@@ -150,6 +150,17 @@ def test_ranking() -> None:
     assert [row.trial.number for row in best_rows(rows, history, wanted, 9)] == [3, 4, 0]
 
 
+def test_trials_of_the_highest_fidelity_rank_first_and_each_architecture_counts_once() -> None:
+    wanted = Objectives.parse(["max:val_accuracy"])
+    history, (one, other) = wanted.new_history(), list(SPACE.enumerate())[:2]
+    for number, (member, fidelity, accuracy) in enumerate([(one, 2, 99.0), (other, 8, 60.0), (one, 8, 70.0)]):
+        history.begin(Proposal(member, fidelity=fidelity))
+        history.finish(number, Measurement({"val_accuracy": accuracy}))
+    rows = ranked(history.finished, wanted, SPACE)
+    assert [row.trial.number for row in rows] == [2, 1, 0]
+    assert [row.trial.number for row in best_rows(rows, history, wanted, 3)] == [2, 1]
+
+
 def test_the_front_is_what_is_best_of_several_objectives() -> None:
     wanted, history, trials = study(MIXED, objectives=("max:val_accuracy", "min:params"))
     rows = best_rows(ranked(trials, wanted, SPACE), history, wanted)

@@ -433,14 +433,14 @@ def test_an_optimizer_that_breaks_its_contract(
 
 
 def test_the_best_so_far_is_what_the_objectives_call_best() -> None:
-    """Against `Objectives.best` over the whole history, after every trial, with ties, failures and constraints."""
+    """Against `Objectives.best` over the whole history, after every trial: ties, failures, constraints, fidelities."""
     stream = rng(0, "best")
     for names in (["max:val_accuracy"], ["max:val_accuracy", "min:params"]):
         objectives = Objectives.parse(names, ["flops<=7"])
         best, history = BestSoFar(objectives), objectives.new_history()
         a = ToySpace().sample(stream, 1)[0]
         for _ in range(60):
-            history.begin(Proposal(a))
+            history.begin(Proposal(a, fidelity=float(stream.integers(1, 4))))
         for number in stream.permutation(60).tolist():
             values = dict(zip(("val_accuracy", "params", "flops"), stream.integers(10, size=3).tolist(), strict=True))
             result = Failure("error", "") if values["flops"] == 0 else Measurement(values)

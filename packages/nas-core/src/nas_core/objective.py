@@ -196,13 +196,17 @@ class Objectives:
     def best(self, history: History) -> list[Trial]:
         """The best completed trials: all of the first front that keep the constraints, in order of proposal.
 
-        With one objective this is one trial, the earliest of those that tie. Empty where none keeps the constraints.
+        With one objective this is one trial, the earliest of those that tie. Of several fidelities only the highest
+        counts that any such trial has: what was stopped early is not compared with what was not. Empty where none keeps
+        the constraints.
         """
+        trials = history.finished
         feasible = np.flatnonzero(self.feasible(history.values))
         if len(feasible) == 0:
             return []
+        fullness = np.array([trials[i].proposal.fullness for i in feasible])
+        feasible = feasible[fullness == fullness.max()]
         losses = self.losses(history.values[feasible])
-        trials = history.finished
         if len(self.objectives) == 1:
             least = feasible[losses[:, 0] == losses[:, 0].min()]
             return [min((trials[i] for i in least), key=lambda trial: trial.number)]

@@ -74,6 +74,11 @@ class Proposal:
     group: str | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def fullness(self) -> float:
+        """The fidelity as a number to compare with: infinite where the evaluator's highest is meant."""
+        return math.inf if self.fidelity is None else self.fidelity
+
 
 @dataclass(frozen=True)
 class Measurement:

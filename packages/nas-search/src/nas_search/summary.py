@@ -128,6 +128,7 @@ class BestSoFar:
     def __init__(self, objectives: Objectives) -> None:
         self._objectives = objectives
         self._losses: NDArray[np.float64] = np.empty((0, len(objectives.objectives)))
+        self._fullness = -np.inf
         self.trials: tuple[Trial, ...] = ()
 
     def add(self, trial: Trial) -> None:
@@ -136,8 +137,11 @@ class BestSoFar:
             return
         values = np.array([[trial.metrics[name] for name in self._objectives.metrics]])
         loss = self._objectives.losses(values)
-        if not self._objectives.feasible(values)[0]:
+        fullness = trial.proposal.fullness
+        if not self._objectives.feasible(values)[0] or fullness < self._fullness:
             return
+        if fullness > self._fullness:
+            self._fullness, self.trials, self._losses = fullness, (), self._losses[:0]
         no_worse, better = (self._losses <= loss).all(axis=1), (self._losses < loss).any(axis=1)
         if (no_worse & better).any():
             return

@@ -34,12 +34,13 @@ class Row:
 
 
 def ranked(trials: Sequence[Trial], objectives: Objectives, space: Space) -> list[Row]:
-    """All trials, the best first; those that tie, and those without a result, in order of proposal."""
+    """All trials, the best of the highest fidelity first; those that tie, and those without a result, as proposed."""
     completed = [trial for trial in trials if trial.status is Status.COMPLETED]
     values = np.array([[trial.metrics[name] for name in objectives.metrics] for trial in completed])
     values = values.reshape(len(completed), len(objectives.metrics))
     feasible = objectives.feasible(values)
-    order = np.argsort(objectives.fitness(values), kind="stable")
+    fullness = np.array([trial.proposal.fullness for trial in completed])
+    order = np.lexsort((objectives.fitness(values), -fullness))
     rows = [
         Row(rank, completed[i], bool(feasible[i]), space.text(completed[i].architecture))
         for rank, i in enumerate(order.tolist(), start=1)
@@ -56,11 +57,12 @@ def best_rows(rows: Sequence[Row], history: History, objectives: Objectives, cou
         rows: what `ranked` gave.
         history: of the same trials.
         objectives: of the study.
-        count: how many at most; None for the best alone or, where there are several objectives, the whole Pareto front
-            in the order of the first one.
+        count: how many architectures at most, each by its best trial; None for the best alone or, where there are
+            several objectives, the whole Pareto front in the order of the first one.
     """
     if count is not None:
-        return [row for row in rows if row.feasible][:count]
+        first_of = {row.trial.architecture: row for row in reversed(rows) if row.feasible}
+        return [row for row in rows if first_of.get(row.trial.architecture) is row][:count]
     best = {trial.number for trial in objectives.best(history)}
     first = objectives.objectives[0]
     sign = -1.0 if first.maximise else 1.0
