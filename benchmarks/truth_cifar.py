@@ -1,6 +1,7 @@
 """Do cheap trainings on real CIFAR-10 rank NAS-Bench-201 cells as the table does?
 
-    python benchmarks/truth_cifar.py --data cifar10.npz --journal truth_cifar.jsonl [--cells 40] [--limit N]
+    python benchmarks/truth_cifar.py --data cifar10.npz --journal truth_cifar.jsonl [--cells 40] [--dtype bfloat16]
+                                       [--limit N]
 
 Trains a fixed random choice of connected cells with a narrow network and a cheap recipe (at least 5,000 images and 5
 epochs), one after the other on one thread. Prints the best validation accuracy, and Spearman's rank correlation of the
@@ -63,14 +64,16 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="train so many more at most")
     parser.add_argument("--recipe", default="small")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's")
+    parser.add_argument("--dtype", default="float32", help="bfloat16 is quicker where the processor has it")
     parser.add_argument("--channels", type=int, default=8)
     parser.add_argument("--stack", type=int, default=1, help="cells a stage")
     options = parser.parse_args()
     network = {"channels": options.channels, "cells": options.stack}
+    recipe = {"name": options.recipe, "dtype": options.dtype}
     evaluator = TrainingEvaluator(
-        str(cifar_npz(options.data)), options.recipe, epochs=options.epochs, network=network, threads=1
+        str(cifar_npz(options.data)), recipe, epochs=options.epochs, network=network, threads=1
     )
-    setting = {"recipe": options.recipe, "epochs": evaluator.epochs, **network}
+    setting = {"recipe": options.recipe, "dtype": options.dtype, "epochs": evaluator.epochs, **network}
     with np.load(record.tables_dir() / "nb201_c10.npz", allow_pickle=False) as table:
         ops, accuracy = table["ops"].tolist(), table["c10_val_e200"]
     rows = chosen_rows(ops, options.cells)

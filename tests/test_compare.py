@@ -20,9 +20,10 @@ from nas_search.compare.figures import Curves, curves, default_budgets, figures,
 from nas_search.compare.journal import Journal
 from nas_search.compare.picture import against_labels, against_time
 from nas_search.compare.plan import make_plan
-from nas_search.compare.problem import Problem, read_table
+from nas_search.compare.problem import Problem
 from nas_search.compare.run import run
 from nas_search.compare.wish import resolved
+from nas_search.table_files import read_table
 from nas_spaces.tables import Table
 
 # member        0 (0,x)  1 (0,y)  2 (1,x)  3 (1,y)  4 (2,x)  5 (2,y)

@@ -22,8 +22,8 @@ from nas_core.trial import Proposal
 from nas_search.cli import boundary
 from nas_search.compare.fitted import FittedProblem
 from nas_search.compare.plan import make_plan
-from nas_search.compare.problem import read_table
 from nas_search.compare.run import run
+from nas_search.table_files import read_table
 from nas_spaces.declared import DeclaredSpace
 from nas_spaces.nasbench201 import NASBench201
 from nas_spaces.tables import Table

@@ -40,8 +40,7 @@ SERVED = {
     ("nas-search", "spaces"): (
         "nas_search.cli.table",
         "nas_search.cli.table_build",
-        "nas_search.cli.table_space",
-        "nas_search.compare.problem",
+        "nas_search.table_files",
     ),
     ("nas-search", "train"): ("nas_search.cli.export", "nas_search.cli.train"),
     ("nas-search", "postgres"): ("nas_search.store",),

@@ -10,6 +10,7 @@ from typing import Any
 
 from nas_core.errors import InvalidOption, NasError
 from nas_search.config import StudyConfig, component, read_toml
+from nas_search.table_files import read_table, searched_space, table_source
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _TRAINING = ("epochs", "recipe", "train", "network")
@@ -54,6 +55,8 @@ def study_config(options: SearchOptions, file: Path | None = None) -> StudyConfi
     for name in ("space", "optimizer"):
         if (text := getattr(options, name)) is not None:
             mapping[name] = at_option(name, text)
+    if mapping.get("space", {}).get("name") == "restricted" and "table" in mapping["space"]:
+        mapping["space"] = mapping["space"] | {"table": table_source(mapping["space"]["table"])}
     for name in ("objectives", "constraints", "trials", "seed", "executor", "threads", "failure_limit"):
         if (value := getattr(options, name)) is not None:
             mapping[name] = value
@@ -145,17 +148,20 @@ def _from_anywhere(evaluator: dict[str, Any]) -> dict[str, Any]:
     if name in _OF_IMAGES and isinstance(found.get("data"), str):
         found["data"] = data_source(found["data"])
     if name in _OF_TABLES and isinstance(found.get("file"), str):
-        found["file"] = str(Path(found["file"]).expanduser().resolve())
+        found["file"] = table_source(found["file"])
     return found
 
 
 def _set_what_the_table_says(mapping: dict[str, Any]) -> None:
-    """The space and the objectives of the table that is looked up or fitted, where nothing else says them."""
+    """The space and the objectives of the table that is looked up or fitted, where nothing else says them.
+
+    A table that is looked up is searched where it has results; one that is fitted answers for all of its space, and so
+    does one whose isomorphic members stand for others.
+    """
     evaluator: Mapping[str, Any] = mapping["evaluator"]
     if evaluator["name"] not in _OF_TABLES or "file" not in evaluator or {"space", "objectives"} <= mapping.keys():
         return
-    from nas_search.cli.table_space import described
-
-    space, objectives = described(Path(evaluator["file"]))
-    mapping.setdefault("space", space)
-    mapping.setdefault("objectives", objectives)
+    table = read_table(evaluator["file"])
+    closed = evaluator["name"] == "table" and evaluator.get("match", "equal") == "equal"
+    mapping.setdefault("space", searched_space(evaluator["file"], table) if closed else table.space.to_config())
+    mapping.setdefault("objectives", table.objectives)

@@ -55,14 +55,13 @@ def info(file: Path, json: bool) -> None:
 
 def described(table: Table, file: Path) -> dict[str, Any]:
     """What a table holds, as plain data; numbers of rows that did not fail."""
-    objective = table.meta["objective"]
     return {
         "file": str(file),
         "name": table.meta["name"],
         "space": table.space.to_config(),
         "source": table.meta["source"],
         "licence": table.meta["licence"],
-        "objectives": [objective] if isinstance(objective, str) else list(objective),
+        "objectives": table.objectives,
         "rows": len(table),
         "architectures": len(table.architectures()),
         "columns": [_column(table, name) for name in table.columns],
@@ -136,8 +135,7 @@ def _column(table: Table, name: str) -> dict[str, Any]:
 
 def _best(table: Table) -> dict[str, Any] | None:
     """The best row by a single objective; None where there are several, or where all have failed."""
-    objective = table.meta["objective"]
-    parsed = Objectives.parse([objective] if isinstance(objective, str) else objective)
+    parsed = Objectives.parse(table.objectives)
     if len(parsed.metrics) > 1:
         return None
     losses = parsed.losses(table.column(parsed.metrics[0])[:, None])[:, 0]

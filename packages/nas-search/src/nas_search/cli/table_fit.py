@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nas_core import registry
-from nas_core.registry import from_config
 from nas_search.cli.options import at_option
 from nas_search.cli.output import columns, print_json
-from nas_search.cli.table_space import described
+from nas_search.table_files import read_table
 
 
 def fit(file: Path, surrogate: str, metrics: Sequence[str], folds: int, seed: int, json: bool) -> None:
@@ -21,10 +20,10 @@ def fit(file: Path, surrogate: str, metrics: Sequence[str], folds: int, seed: in
     Raises:
         NasError: the file is no table, or cannot be fitted so.
     """
-    space, _ = described(file)
+    space = read_table(file).space
     options = {"metrics": list(metrics) or None, "surrogate": at_option("surrogate", surrogate)}
     evaluator = registry.make("evaluator", "surrogate_table", str(file), folds=folds, seed=seed, **options)
-    evaluator.prepare(from_config("space", space))
+    evaluator.prepare(space)
     found = evaluator.cross_validation.plain()
     if json:
         print_json({"file": str(file), **found})

@@ -14,7 +14,8 @@ from nas_core.errors import TrialFailed
 from nas_core.evaluator import Evaluation
 from nas_core.objective import Objectives
 from nas_core.trial import Failure, Measurement, Proposal
-from nas_search.compare.problem import SECONDS, FloatArray, Label, Problem, TableLike, TwinKeys, own_fidelity
+from nas_search.compare.problem import SECONDS, Label, Problem, TwinKeys, own_fidelity
+from nas_search.table_files import FloatArray, TableLike
 
 _EVALUATOR = "surrogate_table"
 _NOT_OPTIONS = ("name", "file")

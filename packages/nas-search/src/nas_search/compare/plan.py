@@ -11,10 +11,11 @@ from typing import Any, final
 from nas_core.errors import InvalidOption, InvalidTable, NasError
 from nas_core.objective import Objectives
 from nas_search.compare.fitted import FittedProblem, SearchProblem
-from nas_search.compare.problem import Problem, read_table
+from nas_search.compare.problem import Problem
 from nas_search.compare.searchers import make_searcher
 from nas_search.compare.wish import resolved
 from nas_search.config import component
+from nas_search.table_files import read_table, table_file
 
 
 @final
@@ -110,7 +111,7 @@ def make_plan(
     if len(set(labels)) < len(labels):
         twice = next(label for i, label in enumerate(labels) if label in labels[:i])
         raise InvalidOption("an optimizer is named twice", value=twice, place="--optimizer")
-    every = [*files, *fitted]
+    every = [table_file(file) for file in (*files, *fitted)]
     tables = [read_table(file) for file in every]
     wanted = resolved(objectives, constraints, tables)
     problems: list[SearchProblem] = [
@@ -125,7 +126,7 @@ def make_plan(
                 raise error.at(f"--optimizer {label}") from None
     names = _names([problem.name for problem in problems], every)
     described = [
-        TableFile(n, str(file.resolve()), _digest(file), problem.fitted)
+        TableFile(n, str(file), _digest(file), problem.fitted)
         for n, file, problem in zip(names, every, problems, strict=True)
     ]
     texts = wanted.to_config()

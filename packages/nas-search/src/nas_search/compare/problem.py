@@ -1,7 +1,5 @@
 """A table as a search problem: the space to search, what a label says, and what the best of the table is.
 
-Served by the extra `spaces`.
-
 Notation
     n    members of the table, each once: its rows of replicate 0
     M    metrics of objectives and constraints, m objectives
@@ -10,78 +8,22 @@ Notation
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nas_core.architecture import Architecture
-from nas_core.errors import InvalidObjective, RegistryError
+from nas_core.errors import InvalidObjective
 from nas_core.objective import Objectives
 from nas_core.pareto import hypervolume
 from nas_core.registry import from_config
-from nas_core.space import Enumerable, HasTwins, Space
+from nas_core.space import HasTwins, Space
 from nas_core.trial import Failure, Measurement, Proposal
-
-FloatArray = NDArray[np.float64]
+from nas_search.table_files import FloatArray, TableLike, searched_space
 
 SECONDS = "train_seconds"
-
-
-class TableLike(Protocol):
-    """What a comparison reads of a `nas_spaces.tables.Table`."""
-
-    meta: Mapping[str, Any]
-    space: Space
-
-    def __len__(self) -> int:
-        """Number of rows."""
-        ...
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Names of the metrics without fidelities."""
-        ...
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Full names of the metrics, such as `val_accuracy@12`."""
-        ...
-
-    def fidelities(self, metric: str | None = None) -> tuple[float, ...]:
-        """Fidelities of a metric, ascending; () where it does not depend on one."""
-        ...
-
-    def column(self, metric: str, fidelity: float | None = None) -> FloatArray:
-        """A metric of all rows; NaN in failed ones."""
-        ...
-
-    def failed(self, fidelity: float | None = None) -> NDArray[np.bool_]:
-        """Which rows failed at a fidelity."""
-        ...
-
-    def architecture(self, row: int) -> Architecture:
-        """The member of a row."""
-        ...
-
-
-def read_table(file: Path) -> TableLike:
-    """The table of a file.
-
-    Raises:
-        RegistryError: nas-spaces is not installed.
-        InvalidTable: the file is no table.
-    """
-    try:
-        from nas_spaces.tables import Table
-    except ImportError as error:
-        raise RegistryError(
-            f"tables need nas-spaces, which does not import ({error})",
-            remedy="Install the extra `spaces` of nas-search.",
-        ) from error
-    return Table.load(file)
 
 
 class Label(NamedTuple):
@@ -128,8 +70,7 @@ class _Columns(NamedTuple):
 class Problem:
     """One table under some objectives.
 
-    A table that holds all members of its space is searched in that space, any other one in its closed domain: only
-    members with results are proposed (`nas_spaces.restricted`). A metric is compared at the fidelity that it names, or
+    It is searched in the space of `searched_space`. A metric is compared at the fidelity that it names, or
     at its highest; labels are bought at the highest of these.
 
     Args:
@@ -151,7 +92,7 @@ class Problem:
         self._rows: dict[Architecture, list[int]] = {}
         for row in range(len(table)):
             self._rows.setdefault(table.architecture(row), []).append(row)
-        self.space = _domain(file, table.space, len(self._rows))
+        self.space: Space = from_config("space", searched_space(file, table))
         self.fidelity = self._compared()
         self._at: dict[float | None, _Columns] = {}
         self.twin_key = TwinKeys(self.space)
@@ -265,10 +206,3 @@ def _tested(table: TableLike, objectives: Objectives) -> str | None:
         if name == test and (not fidelity or float(fidelity) == at):
             return column
     return None
-
-
-def _domain(file: Path, space: Space, members: int) -> Space:
-    if isinstance(space, Enumerable) and space.size == members:
-        return space
-    restricted: Space = from_config("space", {"name": "restricted", "table": str(file)})
-    return restricted

@@ -10,7 +10,7 @@ from nas_core.errors import InvalidObjective
 from nas_core.objective import Constraint, Objective, Objectives
 
 if TYPE_CHECKING:
-    from nas_search.compare.problem import TableLike
+    from nas_search.table_files import TableLike
 
 _MAXIMISED = re.compile(r"(train|val|test)_accuracy(_[a-z0-9_]+)?")
 
@@ -41,8 +41,7 @@ def resolved(objectives: Sequence[str], constraints: Sequence[str], tables: Sequ
 
 
 def _stated(table: TableLike) -> tuple[Objective, ...]:
-    given = table.meta["objective"]
-    return tuple(Objective.parse(text) for text in ([given] if isinstance(given, str) else given))
+    return tuple(map(Objective.parse, table.objectives))
 
 
 def _directed(text: str, stated: Sequence[Sequence[Objective]]) -> Objective:

@@ -24,11 +24,12 @@ from nas_core.errors import NasError
 from nas_core.objective import Objectives
 from nas_search.compare.fitted import FittedProblem, SearchProblem
 from nas_search.compare.plan import TableFile
-from nas_search.compare.problem import Problem, read_table
+from nas_search.compare.problem import Problem
 from nas_search.compare.run import Record, run
 from nas_search.config import component
 from nas_search.executors.messages import error_message, error_of
 from nas_search.executors.work import THREAD_VARIABLES, limit_threads
+from nas_search.table_files import read_table
 
 _AHEAD = 2
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from nas_core.errors import InvalidTable
 from nas_spaces.tables.recognise import remedy_by_name
+from nas_spaces.tables.shipped import SHIPPED
 
 Arrays: TypeAlias = dict[str, NDArray[Any]]
 
@@ -58,7 +59,7 @@ def read_arrays(path: Path) -> Arrays:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             return _read_all(archive, file, os.fstat(file.fileno()).st_size)
     except FileNotFoundError:
-        raise InvalidTable("there is no such table file", value=str(path)) from None
+        raise InvalidTable("there is no such table file", value=str(path), expected=_shipped()) from None
     except (IsADirectoryError, PermissionError) as error:
         raise InvalidTable(f"the table file cannot be read ({error.strerror})", value=str(path)) from None
     except InvalidTable as error:
@@ -66,6 +67,10 @@ def read_arrays(path: Path) -> Arrays:
     except _DAMAGE as error:
         remedy = remedy_by_name(path) or "Copy or convert it again."
         raise InvalidTable(f"not an intact .npz file ({error})", place=str(path), remedy=remedy) from None
+
+
+def _shipped() -> str:
+    return " or ".join(["a path", *(f"the name {name}" for name in SHIPPED)])
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -46,6 +46,7 @@ from nas_spaces.tables.format import (
 )
 from nas_spaces.tables.index import ABSENT, Index, IntArray, NumberIndex, TextIndex
 from nas_spaces.tables.npz import read_arrays, write_arrays
+from nas_spaces.tables.shipped import located
 
 FloatArray: TypeAlias = NDArray[np.float64]
 
@@ -75,12 +76,12 @@ class Table:
 
     @classmethod
     def load(cls, path: str | Path) -> Table:
-        """Read a file.
+        """Read a file, or the shipped table of this name (`nas_spaces.tables.shipped`).
 
         Raises:
             InvalidTable: see the class; also a file that is not there, cannot be read or is damaged.
         """
-        arrays = read_arrays(Path(path))
+        arrays = read_arrays(located(path))
         try:
             meta = parsed_meta(arrays)
             return cls(meta, {name: array for name, array in arrays.items() if name != "meta"})
@@ -99,6 +100,12 @@ class Table:
     def __len__(self) -> int:
         """Number of rows n."""
         return len(self._rows)
+
+    @property
+    def objectives(self) -> list[str]:
+        """What `meta` states to optimise, such as "max:val_accuracy", each."""
+        objective = self.meta["objective"]
+        return [objective] if isinstance(objective, str) else list(objective)
 
     @property
     def arrays(self) -> Mapping[str, NDArray[Any]]:
