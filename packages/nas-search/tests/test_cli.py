@@ -276,6 +276,8 @@ def test_options_of_training_come_together() -> None:
     )  # fmt: skip
     evaluator = {"name": "train", "data": "digits", "epochs": 3, "recipe": "digits", "keep": True}
     assert study_config(options).evaluator == evaluator | {"network": {"channels": 4, "cells": 2}}
+    changed = study_config(replace(options, recipe="digits:batch=32")).evaluator
+    assert changed["recipe"] == {"name": "digits", "batch": 32}
 
 
 def test_training_options_of_a_file_are_kept() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,15 @@ import pytest
 
 from nas_core.architecture import Architecture
 from nas_core.decisions import Categorical, Value
-from nas_core.errors import Exhausted, InvalidOption
+from nas_core.errors import Exhausted, InvalidOption, StoreError
 from nas_core.objective import Objectives
 from nas_core.space import Space
 from nas_core.testing import OptimizerContract
 from nas_core.testing.fakes import ToySpace
 from nas_core.trial import Failure, Measurement, Proposal, Status, Trial
+from nas_search.config import StudyConfig
 from nas_search.optimizers.sweep import Sweep
+from nas_search.study import Study
 from nas_search.swept import columns_of, members_of, rows_of
 
 _ONE = Objectives.parse(["max:val_accuracy"])
@@ -38,7 +41,8 @@ class TestSweepContract(OptimizerContract):
 
 def _proposals(sweep: Sweep, n: int = 7) -> list[Proposal]:
     """Everything that a sweep proposes when nothing fails, n at a time."""
-    history, found = _ONE.new_history(), []
+    history = _ONE.new_history()
+    found: list[Proposal] = []
     while True:
         try:
             proposals = sweep.propose(history, n)
@@ -67,6 +71,55 @@ def test_fidelities_within_replicates_within_members() -> None:
     assert [(p.replicate, p.fidelity) for p in found] == [(0, 1), (0, 3), (1, 1), (1, 3)] * 3
     assert len({p.architecture for p in found}) == 3
     assert all(len({p.architecture for p in found[at : at + 4]}) == 1 for at in (0, 4, 8))
+
+
+def _study(folder: Path, **more: Any) -> Path:
+    """A study of twelve random members of the toy space, the fake evaluator's accuracies, the least parameters."""
+    config = {
+        "space": {"name": "nas_core.testing.fakes:ToySpace"},
+        "optimizer": {"name": "random"},
+        "evaluator": {"name": "nas_core.testing.fakes:FakeEvaluator"},
+        "objectives": ["max:val_accuracy"],
+        "trials": 12,
+    }
+    with Study.create(folder, StudyConfig.from_mapping(config | more)) as study:
+        study.run()
+    return folder
+
+
+def test_the_best_of_another_study_in_their_order(tmp_path: Path) -> None:
+    folder = _study(tmp_path / "first")
+    with Study.open(folder, read_only=True) as study:
+        space, trials = study.space, study.trials()
+    best = sorted(trials, key=lambda trial: -trial.metrics["val_accuracy"])
+    sweep = Sweep(space, Objectives.parse(["min:params"]), 3, members=5, start=str(folder))
+    assert [p.architecture for p in _proposals(sweep)] == [trial.architecture for trial in best[:5]]
+    assert sweep.to_config()["start_trials"] == 12
+    assert Sweep(space, _ONE, 0, start=str(folder)).trials == 12
+    early = Sweep(space, _ONE, 0, start=str(folder), start_trials=4)
+    assert {p.architecture for p in _proposals(early)} == {trial.architecture for trial in trials[:4]}
+    with pytest.raises(InvalidOption, match=r"fewer members.*at most 12"):
+        _ = Sweep(space, _ONE, 0, members=13, start=str(folder)).trials
+    with pytest.raises(StoreError):
+        Sweep(space, _ONE, 0, members=2, start=str(tmp_path / "nothing"))
+    with pytest.raises(InvalidOption, match="says something about a start"):
+        Sweep(space, _ONE, 0, start_trials=4)
+    with pytest.raises(InvalidOption, match="searched another space"):
+        Sweep(_Pairs(), _ONE, 0, start=str(folder))
+
+
+def test_only_those_that_keep_the_other_studys_constraints(tmp_path: Path) -> None:
+    folder = _study(tmp_path / "first")
+    with Study.open(folder, read_only=True) as study:
+        space, accuracies = study.space, sorted(trial.metrics["val_accuracy"] for trial in study.trials())
+    kept = _study(tmp_path / "limited", constraints=[f"val_accuracy<={accuracies[6]!r}"])
+    found = _proposals(Sweep(space, _ONE, 0, start=str(kept)))
+    with Study.open(kept, read_only=True) as study:
+        values = {trial.architecture: trial.metrics["val_accuracy"] for trial in study.trials()}
+    assert [values[p.architecture] for p in found] == accuracies[6::-1]
+    none = _study(tmp_path / "impossible", constraints=["val_accuracy<=-1"])
+    with pytest.raises(InvalidOption, match="no completed trial that keeps"):
+        Sweep(space, _ONE, 0, start=str(none))
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,17 @@ def test_it_measures_costs_by_rule(make: Callable[..., TrainingEvaluator], image
     assert 0 <= found["val_accuracy"] <= 100
 
 
+def test_a_network_beyond_a_limit_is_not_trained(make: Callable[..., TrainingEvaluator]) -> None:
+    spent = measured(make(), CONV).metrics["multiply_adds"]
+    assert measured(make(limits={"multiply_adds": spent}), CONV).metrics["multiply_adds"] == spent
+    with pytest.raises(TrialFailed, match=r"too many multiply_adds.*at most") as failed:
+        measured(make(limits={"params": 1e9, "multiply_adds": spent - 1}), CONV)
+    assert failed.value.reason == "too_costly"
+    for wrong in ({"val_loss": 1}, {"params": 0}, {"params": "7"}, [1]):
+        with pytest.raises(InvalidOption, match="limit"):
+            make(limits=wrong)
+
+
 def test_the_fidelity_is_the_number_of_epochs(make: Callable[..., TrainingEvaluator]) -> None:
     evaluator = make()
     assert len(measured(evaluator).details["curve"]["train_loss"]) == 2

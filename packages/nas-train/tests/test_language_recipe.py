@@ -28,8 +28,16 @@ def test_named_recipes_are_plain_data_with_a_source(name: str) -> None:
         ("nao_ptb_final", {"gradient_clip": 0.25, "tied": True, "epochs": 2000, "learning_rate": 10.0}),
         # NAO, section 4.4
         ("nao_wt2", {"embedding": 700, "weight_decay": 5e-7, "drop_hidden": 0.15, "tied": True}),
+        # ENAS, section 3.1; its code keeps 0.79, 0.25, 0.75 and 0.24 of words, inputs, states and outputs
+        ("enas_ptb", {"learning_rate": 20.0, "decay": 0.96, "decay_from": 15, "weight_decay": 1e-7, "epochs": 150}),
+        ("enas_ptb", {"embedding": 748, "batch": 64, "truncation": 35, "gradient_clip": 0.25, "averaging": None}),
+        ("enas_ptb", {"drop_words": 0.21, "drop_input": 0.75, "drop_hidden": 0.25, "drop_output": 0.76}),
+        # NAO's code, bank of shared weights
+        ("nao_ws_ptb", {"learning_rate": 0.25, "gradient_clip": 10.0, "embedding": 300, "random_lengths": False}),
+        # NAS-Bench-NLP's code
+        ("nasbench_nlp", {"batch": 20, "truncation": 70, "learning_rate": 1e-3, "weight_decay": 1.2e-6, "layers": 3}),
         # BONAS, appendix A.1
-        ("bonas_lstm", {"epochs": 10, "learning_rate": 20.0}),
+        ("bonas_lstm", {"epochs": 10, "learning_rate": 20.0, "embedding": 748}),
     ],
 )
 def test_published_numbers(name: str, numbers: dict[str, Any]) -> None:

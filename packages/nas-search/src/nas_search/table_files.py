@@ -93,10 +93,10 @@ def table_source(text: str) -> str:
     """The name of a shipped table as it is; a file as an absolute path, so that a run can be resumed from elsewhere.
 
     Raises:
-        RegistryError: nas-spaces is not installed.
+        RegistryError: it may be a name, and nas-spaces is not installed.
     """
-    there = table_file(text)
-    return text if there != Path(text).expanduser().resolve() else str(there)
+    path = Path(text).expanduser().resolve()
+    return text if text.isidentifier() and table_file(text) != path else str(path)
 
 
 def searched_space(source: str | Path, table: TableLike) -> dict[str, Any]:

@@ -1,4 +1,8 @@
-"""Trials of another study of the same space, as data to begin with: NAGO's MOBO starts from BOHB's (§4.2)."""
+"""What another study of the same space has found, to begin with.
+
+Its trials as data: NAGO's MOBO starts from BOHB's (§4.2). Its best members, to be evaluated elsewhere: BONAS's cells go
+on from CIFAR-10 to ImageNet (§4.4.1).
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from nas_core.architecture import Architecture
 from nas_core.errors import InvalidMeasurement, InvalidOption
 from nas_core.history import History
 from nas_core.objective import Objectives
 from nas_core.space import Space
 from nas_core.trial import Trial
+from nas_search.ranking import ranked
 from nas_search.study import Study
 
 
@@ -32,13 +38,7 @@ def trials_to_start_from(
         InvalidOption: another space, a metric that was not measured, or no completed trial at the fidelity.
     """
     with Study.open(Path(start), read_only=True) as study:
-        if study.space.to_config() != space.to_config():
-            raise InvalidOption(
-                "the study to start from searched another space",
-                value=study.space.to_config(),
-                place=start,
-                expected=str(space.to_config()),
-            )
+        _check_space(study, space, start)
         history = _history(study, objectives, start)
     finished = history.finished[:first]
     at = fidelity
@@ -57,6 +57,33 @@ def trials_to_start_from(
     return found, len(finished)
 
 
+def best_members(start: str, space: Space, first: int | None) -> tuple[list[Architecture], int]:
+    """The members that keep a study's constraints, the best by its own objectives first, and how many were looked at.
+
+    Trials of the highest fidelity come before all others.
+
+    Args:
+        start: the study's directory.
+        space: that the study must have searched.
+        first: only the so many first ones of all finished trials are looked at; None for all.
+
+    Raises:
+        StoreError: there is no study.
+        InvalidOption: another space, or no completed trial that keeps the constraints.
+    """
+    with Study.open(Path(start), read_only=True) as study:
+        _check_space(study, space, start)
+        history, objectives = study.history(), study.objectives
+    finished = history.finished[:first]
+    values = history.values[: len(finished)]
+    kept = objectives.feasible(values)
+    order = sorted(ranked(objectives, values).tolist(), key=lambda i: -finished[i].proposal.fullness)
+    found = [finished[i].architecture for i in order if kept[i]]
+    if not found:
+        raise InvalidOption("the study to start from has no completed trial that keeps its constraints", place=start)
+    return found, len(finished)
+
+
 def begun_with(earlier: Sequence[Trial], history: History, fidelity: float | None) -> History:
     """A history that begins with finished trials of another, which then count as trials of one's own fidelity."""
     whole = History(history.metrics)
@@ -70,6 +97,16 @@ def begun_with(earlier: Sequence[Trial], history: History, fidelity: float | Non
     for trial in history.finished:
         _end(whole, trial.number + k, trial)
     return whole
+
+
+def _check_space(study: Study, space: Space, start: str) -> None:
+    if study.space.to_config() != space.to_config():
+        raise InvalidOption(
+            "the study to start from searched another space",
+            value=study.space.to_config(),
+            place=start,
+            expected=str(space.to_config()),
+        )
 
 
 def _history(study: Study, objectives: Objectives, start: str) -> History:

@@ -30,6 +30,7 @@ from nas_train.scoring import BEST, Score, evaluate
 from nas_train.step import STEPS
 
 REQUIRES = frozenset({"network"})
+COSTS = ("params", "multiply_adds", "activation_bytes", "depth")
 TRAINING = "training"
 """Value of `keep` for the whole state of a training."""
 
@@ -63,6 +64,8 @@ class TrainingEvaluator:
         step: "auto" and "graph" capture steps on a GPU where that is possible, "eager" never does (`nas_train.step`).
         measure: also measure these of the trained network: "latency_ms", "latency_cpu_b8_ms", "peak_memory_mb",
             "memory_per_sample_mb" and the like (`nas_train.measure`).
+        limits: the most that a network may cost, by the metrics of `Cost`: {"multiply_adds": 6e8}. One that costs more
+            is not trained.
 
     Raises:
         InvalidOption: an option that is out of range.
@@ -85,6 +88,7 @@ class TrainingEvaluator:
         step_limit: int | None = None,
         step: str = "auto",
         measure: Sequence[str] = (),
+        limits: Mapping[str, float] | None = None,
     ) -> None:
         whole = (("epochs", epochs), ("threads", threads), ("top_epochs", top_epochs), ("step_limit", step_limit))
         for name, value in whole:
@@ -112,6 +116,7 @@ class TrainingEvaluator:
         self.top_epochs, self.time_limit, self.step_limit, self.step = top_epochs, time_limit, step_limit, step
         self.threads = default_threads(self.recipe.name) if threads is None else threads
         self.measure = metric_names(measure)
+        self.limits = _checked_limits(limits)
         self._images: ImageSet | None = None
 
     @property
@@ -122,8 +127,7 @@ class TrainingEvaluator:
             scores += ("top5_accuracy",)
         splits = ("val", "test") if self.test else ("val",)
         measured = (f"{split}_{score}" for split in splits for score in scores)
-        costs = ("params", "multiply_adds", "activation_bytes", "depth")
-        return (*measured, "train_loss", "train_seconds", *costs, *self.measure)
+        return (*measured, "train_loss", "train_seconds", *COSTS, *self.measure)
 
     def prepare(self, space: Space) -> None:
         """Find the device, load the images, and build one network for them.
@@ -139,9 +143,9 @@ class TrainingEvaluator:
         """Train and measure one architecture.
 
         Raises:
-            TrialFailed: "no_network" where the architecture has none for the images; "diverged", "out_of_memory",
-                "device_lost", "time_limit", "step_limit"; "checkpoint" where the one to be continued is missing or not
-                of this training, or the new one cannot be written.
+            TrialFailed: "no_network" where the architecture has none for the images; "too_costly" beyond `limits`;
+                "diverged", "out_of_memory", "device_lost", "time_limit", "step_limit"; "checkpoint" where the one to be
+                continued is missing or not of this training, or the new one cannot be written.
             InvalidOption: a fidelity that is no number of epochs or above `top_epochs`, or a training to be continued
                 without `top_epochs`.
         """
@@ -155,6 +159,10 @@ class TrainingEvaluator:
             network = network_for(space, architecture, self._data(), self.network, self.recipe, draw)
         except InvalidNetwork as error:
             raise TrialFailed("no_network", str(error)) from error
+        costs = cost(network).metrics()
+        for name, most in self.limits.items():
+            if costs[name] > most:
+                raise TrialFailed("too_costly", f"too many {name}", value=costs[name], expected=f"at most {most:g}")
         module = build(network, seed=seed)
         folder = evaluation.artefacts if self.keep else None
         about = {"architecture": text, "space": space.to_config(), "seed": seed, "epochs": epochs}
@@ -181,7 +189,7 @@ class TrainingEvaluator:
                 artefacts["checkpoint"] = (fitted.kept or save_network(folder, module, about)).name
         except (StoreError, InvalidNetwork) as error:
             raise TrialFailed("checkpoint", str(error)) from error
-        metrics = {**training_metrics(fitted), **self._tested(module), **cost(network).metrics()}
+        metrics = {**training_metrics(fitted), **self._tested(module), **costs}
         metrics |= self._measured(module)
         details = {
             **conditions(self._data(), self.recipe, epochs, device, self.threads),
@@ -207,6 +215,7 @@ class TrainingEvaluator:
             "step_limit": self.step_limit,
             "step": self.step,
             "measure": list(self.measure),
+            "limits": dict(self.limits),
         }
 
     def _tested(self, module: BuiltNetwork) -> dict[str, float]:
@@ -243,6 +252,22 @@ class TrainingEvaluator:
                 "a fidelity above the schedule's end", value=evaluation.fidelity, expected=f"at most {self.top_epochs}"
             )
         return int(evaluation.fidelity)
+
+
+def _checked_limits(limits: Mapping[str, float] | None) -> dict[str, float]:
+    """Limits by the metrics of a network's cost.
+
+    Raises:
+        InvalidOption: another metric, or no number above 0.
+    """
+    if limits is not None and not isinstance(limits, Mapping):
+        raise InvalidOption("limits cannot be set", value=limits, expected="numbers by the names of costs")
+    for name, most in (limits or {}).items():
+        if name not in COSTS:
+            raise InvalidOption("no such cost to limit", value=name, expected="one of " + ", ".join(COSTS))
+        if isinstance(most, bool) or not isinstance(most, int | float) or not most > 0:
+            raise InvalidOption(f"the limit of {name} cannot be set", value=most, expected="a number above 0")
+    return dict(limits or {})
 
 
 def network_for(

@@ -5,16 +5,33 @@ A recipe is frozen plain data; `nas_train.recipes` holds the named ones and says
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from nas_core.errors import InvalidOption
+from nas_train.recipe_fields import (
+    FACTOR,
+    FLAG,
+    NOT_NEGATIVE,
+    POSITIVE,
+    POSITIVE_OR_NONE,
+    SHARE,
+    TEXT,
+    WORD,
+    Rule,
+    check_fields,
+    is_number,
+    number,
+    one_of,
+    read_recipe,
+    whole,
+)
 from nas_train.schedule import SCHEDULES
 
 DTYPES = ("float32", "bfloat16", "float16")
 WEIGHT_OPTIMIZERS = ("sgd", "rmsprop", "adam")
+_KIND = "recipe"
 
 
 @dataclass(frozen=True)
@@ -98,15 +115,11 @@ class Recipe:
     def __post_init__(self) -> None:
         if isinstance(self.milestones, list):  # as JSON has it
             object.__setattr__(self, "milestones", tuple(self.milestones))
-        for field in fields(self):
-            kind, legal, expected = _RULES[field.name]
-            value = getattr(self, field.name)
-            if not kind(value) or not legal(value):
-                raise InvalidOption(f"recipe {self.name!r}: wrong {field.name}", value=value, expected=expected)
+        check_fields(self, _RULES, _KIND)
         for wrong, problem, name, expected in self._contradictions():
             if wrong:
                 raise InvalidOption(
-                    f"recipe {self.name!r}: {problem}", value=getattr(self, name), place=name, expected=expected
+                    f"{_KIND} {self.name!r}: {problem}", value=getattr(self, name), place=name, expected=expected
                 )
 
     def _contradictions(self) -> list[tuple[bool, str, str, str]]:
@@ -147,93 +160,50 @@ class Recipe:
         """
         from nas_train.recipes import RECIPES  # they are made of this class
 
-        if not isinstance(config, str | Mapping):
-            raise InvalidOption("not a recipe", value=config, expected="a name, or fields by name")
-        options = {"name": config} if isinstance(config, str) else dict(config)
-        known = [field.name for field in fields(cls)]
-        for key in options:
-            if key not in known:
-                raise InvalidOption("a recipe has no such field", value=key, expected="one of " + ", ".join(known))
-        base = RECIPES.get(str(options.get("name")))
-        if base is not None:
-            return replace(base, **options)
-        missing = [key for key in ("name", "epochs", "batch", "learning_rate") if key not in options]
-        if missing:
-            raise InvalidOption(
-                "no such recipe",
-                value=options.get("name"),
-                expected="one of " + ", ".join(RECIPES) + f", or all fields (without: {', '.join(missing)})",
-            )
-        return cls(**options)
+        return read_recipe(config, cls, RECIPES, _KIND)
 
 
-def _text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _flag(value: object) -> bool:
-    return isinstance(value, bool)
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _numbers(value: object) -> bool:
-    return isinstance(value, tuple) and all(_number(x) for x in value)
-
-
-def _ascending(values: Sequence[float]) -> bool:
+def _ascending(values: object) -> bool:
+    """Whether these are numbers above 0, each larger than the one before."""
+    if not isinstance(values, tuple) or not all(map(is_number, values)):
+        return False
     return all(a < b for a, b in zip((0, *values), values, strict=False))
 
 
-def _or_none(kind: Callable[[object], bool]) -> Callable[[object], bool]:
-    return lambda value: value is None or kind(value)
-
-
-_ANY_FLAG = (_flag, lambda x: True, "true or false")
-_SHARE = (_number, lambda x: 0 <= x < 1, "a number from 0 up to, not including, 1")
-_POSITIVE = (_number, lambda x: x > 0, "a number above 0")
-_NOT_NEGATIVE = (_number, lambda x: x >= 0, "a number of at least 0")
-_PIXELS = (_whole, lambda x: x >= 0, "a whole number of at least 0")
-_POSITIVE_OR_NONE = (_or_none(_number), lambda x: x is None or x > 0, "a number above 0, or nothing")
-_COUNT_OR_NONE = (_or_none(_whole), lambda x: x is None or x >= 2, "a whole number of at least 2, or nothing")
-_RULES: Mapping[str, tuple[Callable[[object], bool], Callable[[Any], bool], str]] = {
-    "name": (_text, bool, "a word"),
-    "epochs": (_whole, lambda x: x >= 1, "a whole number of at least 1"),
-    "batch": (_whole, lambda x: x >= 2, "a whole number of at least 2"),
-    "learning_rate": _POSITIVE,
-    "momentum": _SHARE,
-    "nesterov": _ANY_FLAG,
-    "weight_decay": _NOT_NEGATIVE,
-    "schedule": (_text, lambda x: x in SCHEDULES, "one of " + ", ".join(SCHEDULES)),
-    "warmup": _NOT_NEGATIVE,
-    "label_smoothing": _SHARE,
+_PIXELS = whole(0)
+_COUNT_OR_NONE = whole(2, optional=True)
+_RULES: Mapping[str, Rule] = {
+    "name": WORD,
+    "epochs": whole(1),
+    "batch": whole(2),
+    "learning_rate": POSITIVE,
+    "momentum": SHARE,
+    "nesterov": FLAG,
+    "weight_decay": NOT_NEGATIVE,
+    "schedule": one_of(SCHEDULES),
+    "warmup": NOT_NEGATIVE,
+    "label_smoothing": SHARE,
     "padding": _PIXELS,
-    "flip": _ANY_FLAG,
-    "drop_path": _SHARE,
-    "gradient_clip": _POSITIVE_OR_NONE,
-    "auxiliary_weight": _NOT_NEGATIVE,
+    "flip": FLAG,
+    "drop_path": SHARE,
+    "gradient_clip": POSITIVE_OR_NONE,
+    "auxiliary_weight": NOT_NEGATIVE,
     "images": _COUNT_OR_NONE,
-    "dtype": (_text, lambda x: x in DTYPES, "one of " + ", ".join(DTYPES)),
-    "citation": (_text, lambda x: True, "text"),
-    "floor": _NOT_NEGATIVE,
-    "period": _POSITIVE_OR_NONE,
-    "growth": (_number, lambda x: x >= 1, "a number of at least 1"),
-    "decay": (_number, lambda x: 0 < x <= 1, "a number above 0 and at most 1"),
-    "milestones": (_numbers, _ascending, "numbers of epochs in ascending order"),
+    "dtype": one_of(DTYPES),
+    "citation": TEXT,
+    "floor": NOT_NEGATIVE,
+    "period": POSITIVE_OR_NONE,
+    "growth": number(lambda x: x >= 1, "a number of at least 1"),
+    "decay": FACTOR,
+    "milestones": (_ascending, "numbers of epochs in ascending order"),
     "cutout": _PIXELS,
-    "resized_crop": _ANY_FLAG,
-    "colour": (_number, lambda x: 0 <= x <= 1, "a number from 0 to 1"),
-    "ema": _SHARE,
-    "weight_optimizer": (_text, lambda x: x in WEIGHT_OPTIMIZERS, "one of " + ", ".join(WEIGHT_OPTIMIZERS)),
-    "second_momentum": _SHARE,
-    "epsilon": _POSITIVE,
+    "resized_crop": FLAG,
+    "colour": number(lambda x: 0 <= x <= 1, "a number from 0 to 1"),
+    "ema": SHARE,
+    "weight_optimizer": one_of(WEIGHT_OPTIMIZERS),
+    "second_momentum": SHARE,
+    "epsilon": POSITIVE,
     "largest_batch": _COUNT_OR_NONE,
-    "largest_rate": _POSITIVE_OR_NONE,
+    "largest_rate": POSITIVE_OR_NONE,
 }
-"""Of each field: its type, its range, and both in words."""
+"""Of each field: its legal values."""

@@ -2,6 +2,11 @@
 
 What a paper leaves open is taken from the authors' published code, or else from the protocol that the paper follows;
 the citation says so. Depth and width (N, F, C) belong to the network, not to the recipe.
+
+The authors' codes are those of google-research/nasbench, D-X-Y/AutoDL-Projects, quark0/darts, chenxin061/pdarts,
+rubinxin/vega_NAGO, pipilurj/BONAS and renqianluo/NAO; files are named from their roots. What they do and no recipe can
+say: DARTS and those that follow it also change the hue of ImageNet's colours; NAO drops the inputs of the last linear
+map (0.4 on CIFAR-10, 0.2 on CIFAR-100, where it also drops paths with 0.4 against its text).
 """
 
 from __future__ import annotations
@@ -63,7 +68,7 @@ _NASBENCH201 = Recipe(
     learning_rate=0.1,
     padding=4,
     flip=True,
-    citation="Dong & Yang 2020 (NAS-Bench-201), §2.3",
+    citation="Dong & Yang 2020 (NAS-Bench-201), §2.3; its code, configs/nas-benchmark/hyper-opts/200E.config",
 )
 _NASBENCH101 = Recipe(
     "nasbench101",
@@ -77,12 +82,16 @@ _NASBENCH101 = Recipe(
     weight_optimizer="rmsprop",
     second_momentum=0.9,
     epsilon=1.0,
-    citation="Ying et al. 2019 (NAS-Bench-101), §2.3 and supplement S2; decay and epsilon of RMSProp from its code",
+    citation="Ying et al. 2019 (NAS-Bench-101), §2.3 and supplement S2; its code, nasbench/lib/config.py (0.1 on each "
+    "of two shards) and model_builder.py (epsilon 1, TensorFlow's decay of 0.9)",
 )
 _BENCHMARKS = (
     _NASBENCH201,
     replace(
-        _NASBENCH201, name="nasbench201_12", epochs=12, citation="Dong & Yang 2020 (NAS-Bench-201), §2.3, in 12 epochs"
+        _NASBENCH201,
+        name="nasbench201_12",
+        epochs=12,
+        citation="Dong & Yang 2020 (NAS-Bench-201), §2.3; its code, configs/nas-benchmark/hyper-opts/12E.config",
     ),
     _NASBENCH101,
 )
@@ -102,7 +111,7 @@ _DARTS = Recipe(
     drop_path=0.2,
     auxiliary_weight=0.4,
     gradient_clip=5.0,
-    citation="Liu et al. 2019 (DARTS), §3.2 and appendix A.2; clipping from its code",
+    citation="Liu et al. 2019 (DARTS), §3.2 and appendix A.2; clipping from its code, cnn/train.py",
 )
 _MOBILE = Recipe(
     "imagenet_mobile",
@@ -121,7 +130,7 @@ _MOBILE = Recipe(
     auxiliary_weight=0.4,
     gradient_clip=5.0,
     citation="Liu et al. 2019 (DARTS), §3.3 and appendix A.3; Shi et al. 2020 (BONAS), §4.4.1, trains as it does; "
-    "smoothing, colours and clipping from the code of DARTS",
+    "smoothing, colours and clipping from the code of DARTS, cnn/train_imagenet.py",
 )
 _MOBILE_LINEAR = replace(
     _MOBILE,
@@ -132,14 +141,16 @@ _MOBILE_LINEAR = replace(
     period=None,
     decay=1.0,
     warmup=5.0,
-    citation="Chen et al. 2019 (P-DARTS), §4.3: the mobile setting with large batches and a linear schedule",
+    citation="Chen et al. 2019 (P-DARTS), §4.3: the mobile setting with large batches and a linear schedule; its code, "
+    "train_imagenet.py, has the schedule and the warm-up",
 )
 _BONAS = (
     replace(
         _DARTS,
         name="bonas_search",
         epochs=120,
-        citation="Shi et al. 2020 (BONAS), §4.3: 120 epochs; the rest as Liu et al. 2019 (DARTS), §3.2",
+        citation="Shi et al. 2020 (BONAS), §4.3: 120 epochs; the rest as Liu et al. 2019 (DARTS), §3.2, with a cosine "
+        "over the epochs that are run, as in its code, fully_train/train_cifar10.py",
     ),
     Recipe(
         "bonas_resnet",
@@ -169,7 +180,7 @@ _NAGO_COMPLETE = Recipe(
     flip=True,
     cutout=16,
     citation="Ru et al. 2020 (NAGO), §4, complete training protocol; cosine and weight decay, which it leaves open, as "
-    "Liu et al. 2019 (DARTS), §3.2",
+    "Liu et al. 2019 (DARTS), §3.2, who have its rate, batch and epochs; nago.yml in its code has another protocol",
 )
 _NAGO_COMPLETE_LARGE = replace(_NAGO_COMPLETE, name="nago_complete_large", padding=0, resized_crop=True, cutout=112)
 _NAGO_SEARCH = replace(
@@ -204,7 +215,8 @@ _NAGO = (
         flip=True,
         resized_crop=True,
         cutout=112,
-        citation="Ru et al. 2020 (NAGO), §4, complete training protocol: the small regime of Xie et al. 2019, §4.1",
+        citation="Ru et al. 2020 (NAGO), §4, complete training protocol: the small regime of Xie et al. 2019, §4.1, "
+        "whose weight decay two public ports have, JiaminRen/RandWireNN and seungwonpark/RandWireNN",
     ),
 )
 
@@ -222,7 +234,24 @@ _NAO_SEARCH = Recipe(
     flip=True,
     drop_path=0.3,
     auxiliary_weight=0.4,
-    citation="Luo et al. 2018 (NAO), §4.1; the cosine's period of 100 epochs and the drop path from its code",
+    gradient_clip=5.0,
+    citation="Luo et al. 2018 (NAO), §4.1; the cosine's period of 100 epochs, drop path and clipping from its code, "
+    "NAO/cnn/train_cifar10_search.sh and train_cifar.py",
+)
+_NAO_WEIGHT_SHARING = Recipe(
+    "nao_weight_sharing",
+    epochs=150,
+    batch=160,
+    learning_rate=0.05,
+    weight_decay=2e-4,
+    floor=5e-4,
+    period=10.0,
+    growth=2.0,
+    padding=4,
+    flip=True,
+    drop_path=0.4,
+    citation="Luo et al. 2018 (NAO), §3.4 with the set-up of Pham et al. 2018 (ENAS), §3.2; numbers from its code, "
+    "NAO-WS/cnn/train_search.sh, whose penalty of 1e-4 is on squares, not on half of them (utils.py)",
 )
 _NAO = (
     _NAO_SEARCH,
@@ -232,21 +261,19 @@ _NAO = (
         epochs=600,
         period=None,
         cutout=16,
-        citation="Luo et al. 2018 (NAO), §4.1, for F = 36, 64 and 128; drop path and cutout of 16 from its code",
+        citation="Luo et al. 2018 (NAO), §4.1, for F = 36, 64 and 128, the first two without cutout in table 1; drop "
+        "path, clipping and cutout of 16 from its code, NAO/cnn/train_cifar10_final.sh",
     ),
-    Recipe(
-        "nao_weight_sharing",
-        epochs=150,
-        batch=160,
-        learning_rate=0.05,
-        weight_decay=1e-4,
-        floor=5e-4,
-        period=10.0,
-        growth=2.0,
-        padding=4,
-        flip=True,
-        drop_path=0.4,
-        citation="Luo et al. 2018 (NAO), §3.4 with the set-up of Pham et al. 2018 (ENAS), §3.2; numbers from its code",
+    _NAO_WEIGHT_SHARING,
+    replace(
+        _NAO_WEIGHT_SHARING,
+        name="nao_weight_sharing_final",
+        epochs=630,
+        batch=144,
+        weight_decay=4e-4,
+        floor=1e-4,
+        citation="Luo et al. 2018 (NAO), table 1, NAONet-WS (N = 5, F = 36); numbers from its code, "
+        "NAO-WS/cnn/train_final.sh",
     ),
 )
 

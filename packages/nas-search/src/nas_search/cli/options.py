@@ -15,7 +15,9 @@ from nas_search.table_files import read_table, searched_space, table_source
 _SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _TRAINING = ("epochs", "recipe", "train", "network")
 _OPTIMIZER = {"name": "evolution"}
-_OF_IMAGES = ("train", "proxies", "measure")  # evaluators whose option `data` is a set, a file or a folder
+OF_TEXTS = ("language", "shared_language")
+"""Evaluators that train language models; their option `data` is a file or a folder."""
+_OF_IMAGES = ("train", "proxies", "measure", "shared_weights")  # whose option `data` is a set, a file or a folder
 _OF_TABLES = ("table", "surrogate_table")  # evaluators whose option `file` is a table
 
 # what a file need not say because options may: valid stand-ins, so that the rest of the file can be checked by itself
@@ -84,9 +86,19 @@ def options_of(name: str, text: str) -> dict[str, Any]:
     return {key: value for key, value in at_option(name, f"{name}:{text}").items() if key != "name"}
 
 
-def data_source(text: str) -> str:
-    """A named data set as it is; a file or folder as an absolute path, so that a run can be resumed from elsewhere."""
-    return text if re.fullmatch(r"\w+(@\d+)?", text) else str(Path(text).expanduser().resolve())
+def recipe_of(text: str) -> str | dict[str, Any]:
+    """A recipe's name; with fields that differ, such as small:batch=128, as `{"name": …, **fields}`."""
+    return at_option("recipe", text) if ":" in text else text
+
+
+def data_source(text: str, named: bool = True) -> str:
+    """A named data set as it is; a file or folder as an absolute path, so that a run can be resumed from elsewhere.
+
+    Args:
+        text: as it was typed.
+        named: whether data sets of this kind have names.
+    """
+    return text if named and re.fullmatch(r"\w+(@\d+)?", text) else str(Path(text).expanduser().resolve())
 
 
 def seconds(text: str) -> float:
@@ -136,6 +148,8 @@ def _with_training(evaluator: dict[str, Any], options: SearchOptions) -> dict[st
         raise InvalidOption(
             f"--{next(iter(given))} is an option of training, and this search trains nothing", expected="--data"
         )
+    if "recipe" in given:
+        given["recipe"] = recipe_of(given["recipe"])
     if "network" in given:
         given["network"] = options_of("network", given["network"])
     more = options_of("train", given.pop("train")) if "train" in given else {}
@@ -145,8 +159,8 @@ def _with_training(evaluator: dict[str, Any], options: SearchOptions) -> dict[st
 def _from_anywhere(evaluator: dict[str, Any]) -> dict[str, Any]:
     """The evaluator with the files that it names as absolute paths."""
     name, found = evaluator["name"], dict(evaluator)
-    if name in _OF_IMAGES and isinstance(found.get("data"), str):
-        found["data"] = data_source(found["data"])
+    if name in (*_OF_IMAGES, *OF_TEXTS) and isinstance(found.get("data"), str):
+        found["data"] = data_source(found["data"], named=name not in OF_TEXTS)
     if name in _OF_TABLES and isinstance(found.get("file"), str):
         found["file"] = table_source(found["file"])
     return found

@@ -1,14 +1,16 @@
-"""A sweep: every member of a space, or a sample, at every fidelity and replicate; it makes tables.
+"""A sweep: every member of a space, a sample, or the best of another study, at every fidelity and replicate.
 
 Nothing is optimised: what comes next is fixed from the start. Of members that compute the same only one is evaluated,
 the first in the space's order, unless twins are allowed. All trials of a member come before those of the next, and
-members come in random order, so that what has been evaluated so far is a uniform sample.
+members come in random order, so that what has been evaluated so far is a uniform sample; so sweeps make tables. Those
+of another study come in the order of their merit there: found on one data set, they are evaluated on another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, final
 
 from nas_core.architecture import Architecture
@@ -31,13 +33,18 @@ class Sweep:
         space: any; one that can be listed where all members are asked for.
         objectives: what the study wants; not read.
         seed: of the sample, or of the order.
-        members: how many are drawn from the space's own distribution; None for all.
+        members: how many are drawn from the space's own distribution, or are the best of `start`; None for all.
         fidelities: at which each is evaluated; () for the evaluator's own only.
         replicates: how often each is evaluated at each fidelity.
         allow_twins: whether members that compute the same are evaluated separately.
+        start: directory of a study of this space, whose best members are evaluated.
+        start_trials: how many of its finished trials are looked at; None for all that there are now, which
+            `to_config` writes out, so that a study goes on with what it began with.
 
     Raises:
-        InvalidOption: an option out of range, a space that cannot be listed, or one of fewer members.
+        InvalidOption: an option out of range, a space that cannot be listed, one of fewer members, or a study that is
+            no start.
+        StoreError: `start` is no study.
     """
 
     requires: frozenset[str] = frozenset({"decisions"})
@@ -52,8 +59,10 @@ class Sweep:
         fidelities: Sequence[float] = (),
         replicates: int = 1,
         allow_twins: bool = False,
+        start: str | None = None,
+        start_trials: int | None = None,
     ) -> None:
-        if members is None and not isinstance(space, Enumerable):
+        if members is None and start is None and not isinstance(space, Enumerable):
             raise InvalidOption(
                 f"all members of {space.name} cannot be listed", value=members, remedy="Say how many are to be sampled."
             )
@@ -65,6 +74,21 @@ class Sweep:
         self.fidelities = _fidelities(fidelities)
         self.replicates = whole("replicates", replicates, least=1)
         self.allow_twins = allow_twins
+        self._started(start, start_trials)
+
+    def _started(self, start: str | None, first: int | None) -> None:
+        self.start = None if start is None else str(Path(start).expanduser().resolve())
+        self.start_trials = first
+        self._found: list[Architecture] = []
+        if self.start is None:
+            if first is not None:
+                raise InvalidOption("start_trials says something about a start", value=first, expected="start")
+            return
+        from nas_search.warm_start import best_members  # a study makes optimizers: this would go in a circle
+
+        if first is not None:
+            whole("start_trials", first, least=1)
+        self._found, self.start_trials = best_members(self.start, self.space, first)
 
     @cached_property
     def architectures(self) -> tuple[Architecture, ...]:
@@ -74,6 +98,8 @@ class Sweep:
             InvalidOption: the space has fewer than asked for.
         """
         picks = Picks(Seen(self._key))
+        if self.start is not None:
+            return self._best(picks)
         stream = rng(self.seed, "sweep")
         if self.members is None and isinstance(self.space, Enumerable):
             for a in self.space.enumerate():
@@ -85,6 +111,19 @@ class Sweep:
                     "the space has fewer members to sample", value=self.members, expected=f"at most {len(picks)}"
                 )
         return tuple(picks.architectures)
+
+    def _best(self, picks: Picks) -> tuple[Architecture, ...]:
+        """As many of the study's members as are asked for, the best first."""
+        for a in self._found:
+            picks.add(a)
+        if len(picks) < (self.members or 0):
+            raise InvalidOption(
+                "the study to start from has fewer members",
+                value=self.members,
+                place=self.start,
+                expected=f"at most {len(picks)}",
+            )
+        return tuple(picks.architectures[: self.members])
 
     @property
     def trials(self) -> int:
@@ -117,6 +156,8 @@ class Sweep:
             "fidelities": list(self.fidelities),
             "replicates": self.replicates,
             "allow_twins": self.allow_twins,
+            "start": self.start,
+            "start_trials": self.start_trials,
         }
 
     @property

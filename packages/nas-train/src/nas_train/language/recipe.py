@@ -5,17 +5,31 @@ Where a paper's text and its authors' code differ, the text counts; what the tex
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from nas_core.errors import InvalidOption
+from nas_train.recipe_fields import (
+    FACTOR,
+    FLAG,
+    NOT_NEGATIVE,
+    POSITIVE,
+    POSITIVE_OR_NONE,
+    SHARE,
+    TEXT,
+    WORD,
+    Rule,
+    check_fields,
+    one_of,
+    read_recipe,
+    whole,
+)
 
 OPTIMIZERS = ("sgd", "adam")
 SCHEDULES = ("decay", "cosine")
 DTYPES = ("float32", "bfloat16")
+_KIND = "language recipe"
 
 
 @dataclass(frozen=True)
@@ -94,11 +108,7 @@ class LanguageRecipe:
     citation: str = ""
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            legal, expected = _RULES[one.name]
-            value = getattr(self, one.name)
-            if not legal(value):
-                raise InvalidOption(f"language recipe {self.name!r}: wrong {one.name}", value=value, expected=expected)
+        check_fields(self, _RULES, _KIND)
 
     @property
     def widths(self) -> tuple[tuple[int, int], ...]:
@@ -118,78 +128,36 @@ class LanguageRecipe:
         Raises:
             InvalidOption: no such recipe, an unknown field or a value out of range.
         """
-        if not isinstance(config, str | Mapping):
-            raise InvalidOption("not a language recipe", value=config, expected="a name, or fields by name")
-        options = {"name": config} if isinstance(config, str) else dict(config)
-        known = [one.name for one in fields(cls)]
-        for key in options:
-            if key not in known:
-                raise InvalidOption("a language recipe has no such field", value=key, expected=", ".join(known))
-        base = LANGUAGE_RECIPES.get(str(options.get("name")))
-        if base is not None:
-            return replace(base, **options)
-        missing = [key for key in ("name", "epochs", "batch", "learning_rate") if key not in options]
-        if missing:
-            raise InvalidOption(
-                "no such language recipe",
-                value=options.get("name"),
-                expected="one of " + ", ".join(LANGUAGE_RECIPES) + f", or all fields (without: {', '.join(missing)})",
-            )
-        return cls(**options)
+        return read_recipe(config, cls, LANGUAGE_RECIPES, _KIND)
 
 
-_Rule = tuple[Callable[[Any], bool], str]
-
-
-def _whole(least: int, none: bool = False) -> _Rule:
-    def legal(value: Any) -> bool:
-        return (none and value is None) or (isinstance(value, int) and not isinstance(value, bool) and value >= least)
-
-    return legal, f"a whole number of at least {least}" + (", or nothing" if none else "")
-
-
-def _number(legal: Callable[[float], bool], expected: str, none: bool = False) -> _Rule:
-    def holds(value: Any) -> bool:
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        return (none and value is None) or (number and legal(value))
-
-    return holds, expected + (", or nothing" if none else "")
-
-
-def _one_of(names: tuple[str, ...]) -> _Rule:
-    return lambda value: value in names, "one of " + ", ".join(names)
-
-
-_SHARE = _number(lambda x: 0 <= x < 1, "a number from 0 up to, not including, 1")
-_NOT_NEGATIVE = _number(lambda x: x >= 0, "a number of at least 0")
-_FLAG: _Rule = lambda value: isinstance(value, bool), "true or false"
-_RULES: Mapping[str, _Rule] = {
-    "name": (lambda value: isinstance(value, str) and bool(value), "a word"),
-    "epochs": _whole(1),
-    "batch": _whole(1),
-    "learning_rate": _number(lambda x: x > 0, "a number above 0"),
-    "truncation": _whole(1),
-    "optimizer": _one_of(OPTIMIZERS),
-    "schedule": _one_of(SCHEDULES),
-    "decay": _number(lambda x: 0 < x <= 1, "a number above 0, at most 1"),
-    "decay_from": _whole(1),
-    "gradient_clip": _number(lambda x: x > 0, "a number above 0", none=True),
-    "weight_decay": _NOT_NEGATIVE,
-    "embedding": _whole(1),
-    "hidden": _whole(1, none=True),
-    "layers": _whole(1),
-    "tied": _FLAG,
-    **{f"drop_{what}": _SHARE for what in ("words", "embedding", "input", "hidden", "layers", "output", "weights")},
-    "activation": _NOT_NEGATIVE,
-    "slowness": _NOT_NEGATIVE,
-    "averaging": _whole(1, none=True),
-    "random_lengths": _FLAG,
-    "evaluation_batch": _whole(1),
-    "tokens": _whole(2, none=True),
-    "dtype": _one_of(DTYPES),
-    "citation": (lambda value: isinstance(value, str), "text"),
+_RULES: Mapping[str, Rule] = {
+    "name": WORD,
+    "epochs": whole(1),
+    "batch": whole(1),
+    "learning_rate": POSITIVE,
+    "truncation": whole(1),
+    "optimizer": one_of(OPTIMIZERS),
+    "schedule": one_of(SCHEDULES),
+    "decay": FACTOR,
+    "decay_from": whole(1),
+    "gradient_clip": POSITIVE_OR_NONE,
+    "weight_decay": NOT_NEGATIVE,
+    "embedding": whole(1),
+    "hidden": whole(1, optional=True),
+    "layers": whole(1),
+    "tied": FLAG,
+    **{f"drop_{what}": SHARE for what in ("words", "embedding", "input", "hidden", "layers", "output", "weights")},
+    "activation": NOT_NEGATIVE,
+    "slowness": NOT_NEGATIVE,
+    "averaging": whole(1, optional=True),
+    "random_lengths": FLAG,
+    "evaluation_batch": whole(1),
+    "tokens": whole(2, optional=True),
+    "dtype": one_of(DTYPES),
+    "citation": TEXT,
 }
-"""Of each field: its legal values, and the same in words."""
+"""Of each field: its legal values."""
 
 _NAO = LanguageRecipe(
     "nao_ptb",
@@ -207,7 +175,8 @@ _NAO = LanguageRecipe(
     slowness=1e-3,
     averaging=5,
     random_lengths=True,
-    citation="Luo et al. 2018 (NAO), section 4.3; widths, dropout, slowness and averaging from the authors' code",
+    citation="Luo et al. 2018 (NAO), section 4.3; widths, dropout, slowness and averaging from the authors' code, "
+    "renqianluo/NAO, NAO/rnn/train.py",
 )
 _ENAS = replace(
     _NAO,
@@ -216,7 +185,15 @@ _ENAS = replace(
     learning_rate=20.0,
     decay=0.96,
     weight_decay=1e-7,
-    citation="Pham et al. 2018 (ENAS), section 3.1; what it leaves out as in nao_ptb, which follows its code",
+    embedding=748,
+    drop_words=0.21,
+    drop_embedding=0.0,
+    drop_output=0.76,
+    slowness=0.73,  # a sum of 0.001 over 748 widths and 34 of 35 steps there, where the loss is a sum over 35 steps
+    averaging=None,
+    random_lengths=False,
+    citation="Pham et al. 2018 (ENAS), section 3.1; widths, dropout and slowness from the authors' code, "
+    "melodyguan/enas, scripts/ptb_final.sh and src/ptb/ptb_enas_child.py",
 )
 _NASBENCH_NLP = LanguageRecipe(
     "nasbench_nlp",
@@ -238,7 +215,8 @@ _NASBENCH_NLP = LanguageRecipe(
     slowness=1.0,
     random_lengths=True,
     evaluation_batch=50,
-    citation="Klyuchnikov et al. 2022 (NAS-Bench-NLP), section 3.3 and the authors' code; after Merity et al. 2018",
+    citation="Klyuchnikov et al. 2022 (NAS-Bench-NLP), section 3.3 and the authors' code, "
+    "fmsnew/nas-bench-nlp-release, main_one_model_train.py; after Merity et al. 2018",
 )
 _SMALL = LanguageRecipe(
     "small_text",
@@ -265,7 +243,8 @@ _NAMED = (
         epochs=2000,
         embedding=700,
         drop_hidden=0.15,
-        citation="Luo et al. 2018 (NAO), section 4.4; epochs from the authors' code, the rest as in nao_ptb",
+        citation="Luo et al. 2018 (NAO), section 4.4; epochs from the authors' code, NAO/rnn/train_wt2_final.sh; the "
+        "rest as in nao_ptb",
     ),
     replace(
         _NAO,
@@ -277,8 +256,10 @@ _NAMED = (
         gradient_clip=10.0,
         embedding=300,
         averaging=None,
+        random_lengths=False,
         evaluation_batch=256,
-        citation="Luo et al. 2018 (NAO), section 3.4, by the authors' code: the bank of shared weights",
+        citation="Luo et al. 2018 (NAO), section 3.4, by the authors' code, NAO-WS/rnn/train_search.py: the bank of "
+        "shared weights",
     ),
     _ENAS,
     replace(
