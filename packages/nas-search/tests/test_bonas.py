@@ -23,6 +23,7 @@ from nas_core.testing.fakes import ACTIVATIONS
 from nas_core.testing.optimizers import Run
 from nas_core.testing.registered import register_fakes
 from nas_core.testing.surrogates import training_set
+from nas_core.trial import Measurement
 from nas_search.candidates import Picks, Seen
 from nas_search.config import StudyConfig
 from nas_search.graph_mutations import KINDS, GraphMutations
@@ -158,6 +159,19 @@ def test_a_space_without_graphs_is_refused() -> None:
 def test_a_space_without_graphs_can_be_searched_with_other_parts() -> None:
     one = run(space=Plain(), surrogate={"name": "mlp", "widths": [8], "epochs": 5}, sampler="reinforce", samples=20)
     assert one.optimizer.propose(one.history, 4)
+
+
+@pytest.mark.parametrize("values", [(0.0, 100.0, 50.0), (0.0, 1.0, 0.5), (0.0,), (100.0,), (0.0,) * 6 + (90.0,)])
+def test_accuracies_of_nothing_and_everything(values: tuple[float, ...]) -> None:
+    """In per cent, as shares, all equal, and nothing for long: the search goes on by utility."""
+    space = ToySpace()
+    optimizer = Bonas(space, ONE, 0, initial=4, retrain=3, pool=30, surrogate=QUICK)
+    history = ONE.new_history()
+    for number in range(12):
+        (proposal,) = optimizer.propose(history, 1)
+        assert proposal.info["by"] == ("chance" if number < 4 else "utility")
+        history.begin(proposal)
+        history.finish(number, Measurement({"val_accuracy": values[number % len(values)]}))
 
 
 def test_bo_takes_the_surrogate_by_name() -> None:

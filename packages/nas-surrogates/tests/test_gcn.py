@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from nas_core.decisions import Categorical
 from nas_core.errors import InvalidData, InvalidOption, MissingCapability, StoreError
 from nas_core.random import rng
+from nas_core.registry import make
 from nas_core.space import Space
 from nas_core.testing import SurrogateContract, ToySpace
 from nas_core.testing.surrogates import sample_distinct, training_set
@@ -150,14 +151,59 @@ def test_a_pool_says_the_same_as_its_members() -> None:
     assert_allclose(np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)).T, posterior.latent(members)[1], rtol=1e-6)
 
 
+def made(name: str, **options: Any) -> Any:
+    small: dict[str, dict[str, Any]] = {"mlp": {"widths": [16, 8]}, "lstm": {"width": 8}}
+    return make("surrogate", name, ToySpace(), epochs=5, **small.get(name, {}), **options)
+
+
+@pytest.mark.parametrize("name", ["gcn", "mlp", "lstm"])
 @pytest.mark.parametrize("value", [0.0, -100.0])
-def test_accuracies_of_nought_and_one_have_finite_logits(value: float) -> None:
-    space = ToySpace()
-    data = training_set(space, 10)
+def test_accuracies_of_nought_and_one_have_finite_logits(name: str, value: float) -> None:
+    """Among those that are fitted, and among those that are taken in later."""
+    data = training_set(ToySpace(), 10)
     data.targets[0] = value
-    prediction = GraphConvolution(space, epochs=5, targets="logit").fit(data, rng(0)).predict(data.architectures)
-    assert np.isfinite(prediction.mean).all()
-    assert ((prediction.mean >= -100.0) & (prediction.mean <= 0.0)).all()
+    posterior = made(name, targets="logit").fit(data, rng(0))
+    for one in (posterior, posterior.condition(data.architectures[1:2], np.array([[-100.0 - value]]))):
+        prediction = one.predict(data.architectures)
+        assert np.isfinite([prediction.mean, prediction.std]).all()
+        assert ((prediction.mean >= -100.0) & (prediction.mean <= 0.0)).all()
+
+
+@pytest.mark.parametrize("name", ["gcn", "mlp", "lstm"])
+@pytest.mark.parametrize("targets", ["auto", "standard", "regret", "share"])
+@pytest.mark.parametrize("value", [0.0, -1.0, -100.0, 7e8])
+def test_constant_targets_are_predicted(name: str, targets: str, value: float) -> None:
+    """Their own value, but for the one error in ten thousand that a logit leaves."""
+    data = training_set(ToySpace(), 5)
+    data.targets[:] = value
+    prediction = made(name, targets=targets).fit(data, rng(0)).predict(sample_distinct(ToySpace(), 7, seed=1))
+    assert_allclose(prediction.mean, value, rtol=2e-4, atol=1e-9)
+    assert np.isfinite(prediction.std).all()
+
+
+def test_one_diverged_perplexity_among_others() -> None:
+    data = training_set(ToySpace(), 10)
+    data.targets[:, 0] = [80.0, 90.0, 85.0, 120.0, 95.0, 81.0, 100.0, 84.0, 99.0, 1e12]
+    for targets in ("auto", "regret"):
+        prediction = made("gcn", targets=targets).fit(data, rng(0)).predict(data.architectures)
+        assert np.isfinite([prediction.mean, prediction.std]).all()
+
+
+def test_deviations_of_labels_hold_the_noise() -> None:
+    """Equation 5: the square is that of the function and 1 / beta."""
+    data, members = training_set(ToySpace(), 12, 2), sample_distinct(ToySpace(), 7, seed=1)
+    function, label = (made("gcn", deviation=name).fit(data, rng(0)) for name in ("function", "label"))
+    noise = [regression.beta**-1 for regression in label.regressions]
+    assert_allclose(label.latent(members)[1] ** 2, function.latent(members)[1] ** 2 + noise)
+    over = label.over(label.kind.pool(members))
+    assert_allclose(over.latent()[1], label.latent(members)[1])
+    assert_allclose(label.predict(members).std, function.predict(members).std)
+
+
+def test_without_an_intercept_the_function_is_nought_where_the_embedding_is() -> None:
+    posterior = made("gcn", intercept=False).fit(training_set(ToySpace(), 12), rng(0))
+    mean, std = posterior.regressions[0].predict(np.zeros((1, 64)))
+    assert_array_equal([*mean, *std], [0.0, 0.0])
 
 
 def test_what_is_no_accuracy_has_no_logit() -> None:
@@ -192,6 +238,8 @@ def test_a_space_without_graphs_is_refused() -> None:
         {"loss": "huber"},
         {"targets": "rank"},
         {"prior_labels": -1},
+        {"intercept": 1},
+        {"deviation": "both"},
     ],
 )
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
@@ -247,11 +295,12 @@ def test_training_can_go_on_from_other_parameters() -> None:
         assert_allclose(near[name].numpy(), tensor.numpy(), atol=1.1e-3)
 
 
-def test_a_fit_to_regrets_is_saved_with_its_scale(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [{"targets": "regret"}, {"targets": "share", "intercept": False}])
+def test_a_fit_is_saved_with_its_scale(tmp_path: Path, options: dict[str, Any]) -> None:
     space = ToySpace()
-    posterior = fitted(space, targets="regret")
+    posterior = fitted(space, **options)
     save(tmp_path / "fit.safetensors", posterior)
-    again = load(tmp_path / "fit.safetensors", GraphConvolution(space, targets="regret"))
+    again = load(tmp_path / "fit.safetensors", GraphConvolution(space, **options))
     members = list(space.enumerate())[:9]
     assert again.scales == posterior.scales
     assert_allclose(again.predict(members).mean, posterior.predict(members).mean, rtol=1e-6)

@@ -57,6 +57,16 @@ def test_accuracies_as_shares() -> None:
     assert TargetScale.of(np.array([-0.9, -0.5])).whole == 1.0
 
 
+def test_shares_without_a_logit() -> None:
+    t = np.array([-90.0, -50.0, -10.0])
+    scale = TargetScale.of(t, "share")
+    assert scale.bounded
+    assert_allclose(scale.trained_to(t), [0.9, 0.5, 0.1])
+    assert_allclose(scale.forward(t), [-0.9, -0.5, -0.1])
+    assert_allclose(scale.inverse(scale.forward(t)), t)
+    assert not TargetScale.of(np.array([80.0, 120.0]), "share").bounded
+
+
 def test_logits_end_at_one_error_in_ten_thousand() -> None:
     scale = TargetScale.of(np.array([-1.0, 0.0]))
     assert_allclose(scale.forward(np.array([-1.0, 0.0])), [math.log(EDGE / (1 - EDGE)), math.log((1 - EDGE) / EDGE)])

@@ -89,6 +89,8 @@ class GraphConvolution:
         loss: str = "exponential",
         targets: str = "auto",
         prior_labels: float = 1.0,
+        intercept: bool = True,
+        deviation: str = "function",
     ) -> None:
         require(space, self.requires, "the surrogate gcn")
         if normalise not in NORMALISATIONS:
@@ -99,7 +101,7 @@ class GraphConvolution:
             raise InvalidOption("batch_norm must be true or false", value=batch_norm)
         self.layers, self.width = whole("layers", layers), whole("width", width)
         self.normalise, self.batch_norm = normalise, batch_norm
-        self.training = Training(epochs, rate, batch, loss, targets, prior_labels)
+        self.training = Training(epochs, rate, batch, loss, targets, prior_labels, intercept, deviation)
         self.space = space
         drawn = space.sample(stream(0, "gcn", space.name), _DRAWN)
         graphs: list[Mapping[str, Graph]] = [space.graphs(a) for a in drawn]  # type: ignore[attr-defined]

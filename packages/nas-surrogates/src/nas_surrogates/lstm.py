@@ -54,10 +54,12 @@ class Recurrent:
         loss: str = "exponential",
         targets: str = "auto",
         prior_labels: float = 1.0,
+        intercept: bool = True,
+        deviation: str = "function",
     ) -> None:
         require(space, self.requires, "the surrogate lstm")
         self.width = whole("width", width)
-        self.training = Training(epochs, rate, batch, loss, targets, prior_labels)
+        self.training = Training(epochs, rate, batch, loss, targets, prior_labels, intercept, deviation)
         self.space = space
         self.encode = KeptEncodings(self._encode)
 

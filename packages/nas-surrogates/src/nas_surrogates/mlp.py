@@ -55,12 +55,14 @@ class Perceptron:
         loss: str = "exponential",
         targets: str = "auto",
         prior_labels: float = 1.0,
+        intercept: bool = True,
+        deviation: str = "function",
     ) -> None:
         require(space, self.requires, "the surrogate mlp")
         if isinstance(widths, str) or not isinstance(widths, Sequence) or not widths:
             raise InvalidOption("widths must be a list of numbers", value=widths, expected="at least one")
         self.widths = tuple(whole("a width", width) for width in widths)
-        self.training = Training(epochs, rate, batch, loss, targets, prior_labels)
+        self.training = Training(epochs, rate, batch, loss, targets, prior_labels, intercept, deviation)
         self.space = space
         self.encode = KeptEncodings(self._encode)
 

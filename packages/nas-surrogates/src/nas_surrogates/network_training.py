@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, final
+from typing import Any, Final, Protocol, TypeAlias, final
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ from nas_surrogates.target_scale import check_kind
 
 Inputs: TypeAlias = tuple[Tensor, ...]
 """Encoded architectures: tensors whose first dimension is n."""
+
+DEVIATIONS: Final = ("function", "label")
+"""What acquisition functions take for the deviation: that of the function, or that of one label of it."""
 
 
 class Embedder(Protocol):
@@ -52,6 +55,8 @@ class Training:
         loss: a name of `nas_surrogates.losses.WEIGHTS`.
         targets: a kind of `nas_surrogates.target_scale.KINDS`.
         prior_labels: how many labels the hyperprior of the regression counts for (`nas_surrogates.blr.fit_blr`).
+        intercept: whether the regression has one; without it the function is zero where the embedding is.
+        deviation: a name of `DEVIATIONS`: of what the candidates' latent deviation is.
 
     Raises:
         InvalidOption: a number out of range, or an unknown name.
@@ -63,6 +68,8 @@ class Training:
     loss: str = "exponential"
     targets: str = "auto"
     prior_labels: float = 1.0
+    intercept: bool = True
+    deviation: str = "function"
 
     def __post_init__(self) -> None:
         whole("epochs", self.epochs)
@@ -74,6 +81,10 @@ class Training:
                 raise InvalidOption(f"{name} cannot be this", value=value, expected=f"a number of at least {least:g}")
         check_loss(self.loss)
         check_kind(self.targets)
+        if not isinstance(self.intercept, bool):
+            raise InvalidOption("intercept must be true or false", value=self.intercept)
+        if self.deviation not in DEVIATIONS:
+            raise InvalidOption("no such deviation", value=self.deviation, expected="one of " + ", ".join(DEVIATIONS))
 
 
 @final

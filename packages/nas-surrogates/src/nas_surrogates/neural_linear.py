@@ -9,9 +9,15 @@ et al. 2015). The regression finds its precisions by evidence with a hyperprior 
 the first observation on; the published fixed point gives NaN below about 64. New labels are taken in exactly, with the
 same embedding and precisions, until the network is trained again.
 
-Choices: the regression has an intercept, the paper's has none and is pulled towards an accuracy of one half where
-labels are few. The deviation of a prediction is that of the function alone; 1 / beta, which the paper adds to it
-(equation 5), is `noise_std`.
+Where this departs from the paper, whose reading is a named option:
+
+    intercept    the regression has one; the paper's has none and is pulled towards an accuracy of one half, or towards
+                 zero, where labels are few, and cannot model targets far from zero: intercept=false
+    deviation    what is read of candidates (`latent`) is the deviation of the function, since the noise of a label is
+                 no improvement; the paper adds 1 / beta (equation 5): deviation="label"
+    targets      logits of accuracies, as in the published code; the paper's text has the accuracies: targets="share"
+
+`predict` keeps the two deviations apart whatever the option.
 """
 
 from __future__ import annotations
@@ -78,7 +84,8 @@ def fit(
     train(predictor, inputs, torch.from_numpy(trained_to), torch.from_numpy(goodness), how, rng)
     features = embedded(predictor, inputs)
     regressions = tuple(
-        fit_blr(features, scale.forward(column), data.counts, prior_labels=how.prior_labels) for scale, column in pairs
+        fit_blr(features, scale.forward(column), data.counts, intercept=how.intercept, prior_labels=how.prior_labels)
+        for scale, column in pairs
     )
     return NeuralLinearPosterior(kind, predictor, scales, regressions)
 
@@ -133,7 +140,7 @@ class NeuralLinearPosterior:
         return embedded(self.predictor, self.kind.encode(x))
 
     def latent(self, x: Sequence[Architecture]) -> tuple[FloatArray, FloatArray]:
-        """Mean and deviation of the latent functions (n x m each)."""
+        """Mean and deviation of the latent functions, or of labels of them (n x m each)."""
         return self._latent(self.features(x))
 
     def to_latent(self, y: FloatArray) -> FloatArray:
@@ -182,7 +189,10 @@ class NeuralLinearPosterior:
 
     def _latent(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         means, stds = zip(*(regression.predict(features) for regression in self.regressions), strict=True)
-        return np.stack(means, axis=1), np.stack(stds, axis=1)
+        deviation = np.stack(stds, axis=1)
+        if self.kind.training.deviation == "label":
+            deviation = np.hypot(deviation, [regression.noise_std for regression in self.regressions])
+        return np.stack(means, axis=1), deviation
 
 
 @final
@@ -195,7 +205,7 @@ class OverPool:
     features: FloatArray
 
     def latent(self) -> tuple[FloatArray, FloatArray]:
-        """Mean and deviation of the latent functions at the candidates (N x m each)."""
+        """Mean and deviation of the latent functions at the candidates, or of labels of them (N x m each)."""
         return self.posterior._latent(self.features)
 
     def condition(self, x: Sequence[Architecture], y: FloatArray) -> OverPool:

@@ -3,14 +3,15 @@
 Notation
     t        target: a loss to be minimised (n)
     share    an accuracy as a share of 1: -t, or -t / 100
-    z        latent target, less is better: -logit(share), or t itself (n)
+    z        latent target, less is better: -logit(share), -share, or t itself (n)
     u        goodness, 0 for the worst and 1 for the best (n)
 
-BONAS trains its network to accuracies through a sigmoid and fits its regression to their logits; both are offered for
-targets that can be accuracies. A training set does not say what it measures, so "auto" looks: targets from -1 to 0 are
-shares, others from -100 to 0 per cent, where the best is at least 1 %; all others are taken as they are, and the
-network is trained to them standardised. A logit is taken of shares cut to [1e-4, 1 - 1e-4], so that accuracies of 0
-and 1, infinite in the published code, are as far out as one error in ten thousand.
+BONAS's published code trains its network to accuracies through a sigmoid and fits its regression to their logits; both
+are offered for targets that can be accuracies. A training set does not say what it measures, so "auto" looks: targets
+from -1 to 0 are shares, others from -100 to 0 per cent, where the best is at least 1 %; all others are taken as they
+are, and the network is trained to them standardised. A logit is taken of shares cut to [1e-4, 1 - 1e-4], so that
+accuracies of 0 and 1, infinite in the published code, are as far out as one error in ten thousand. The paper's text has
+no logit: "share" is "auto" with the shares themselves for the regression.
 
 "regret" is no part of the paper: z is the log of the regret, standardised (`nas_surrogates.warp`), for any target. It
 tells the best apart where a logit sees little between 91.5 and 91.6 %.
@@ -29,7 +30,7 @@ from nas_surrogates.warp import Warp
 
 FloatArray: TypeAlias = NDArray[np.float64]
 
-KINDS: Final = ("auto", "logit", "standard", "regret")
+KINDS: Final = ("auto", "logit", "share", "standard", "regret")
 EDGE: Final = 1e-4
 """Least distance of a share from 0 and 1."""
 _LEAST_BEST = 0.01
@@ -47,6 +48,7 @@ class TargetScale:
         best: least target.
         worst: greatest target.
         warp: the log of the regret, where that is z.
+        curved: whether z is the logit of a share, and not the share.
     """
 
     whole: float
@@ -55,6 +57,7 @@ class TargetScale:
     best: float
     worst: float
     warp: Warp | None = None
+    curved: bool = True
 
     @classmethod
     def of(cls, t: FloatArray, kind: str = "auto") -> TargetScale:
@@ -74,13 +77,13 @@ class TargetScale:
                 expected="targets from -1 to 0, or from -100 to 0 per cent: accuracies that are maximised",
             )
         whole = 1.0 if low >= -1.0 else 100.0
-        if kind in ("standard", "regret") or not legal or (kind == "auto" and -low < _LEAST_BEST * whole):
+        if kind in ("standard", "regret") or not legal or (kind != "logit" and -low < _LEAST_BEST * whole):
             whole = 0.0
         spread = float(t.std())
         if spread <= 1e-12 * max(1.0, abs(low), abs(high)):
             spread = 1.0
         warp = Warp.fitted(t) if kind == "regret" else None
-        return cls(whole, float(t.mean()), spread, low, high, warp)
+        return cls(whole, float(t.mean()), spread, low, high, warp, kind != "share")
 
     @property
     def bounded(self) -> bool:
@@ -116,6 +119,8 @@ class TargetScale:
             return self.warp.forward(t)
         if not self.bounded:
             return np.asarray(t, dtype=np.float64)
+        if not self.curved:
+            return np.asarray(t, dtype=np.float64) / self.whole
         share = np.clip(-np.asarray(t, dtype=np.float64) / self.whole, EDGE, 1.0 - EDGE)
         return np.asarray(np.log1p(-share) - np.log(share))
 
@@ -125,6 +130,8 @@ class TargetScale:
             return self.warp.inverse(z)
         if not self.bounded:
             return np.asarray(z, dtype=np.float64)
+        if not self.curved:
+            return self.whole * np.asarray(z, dtype=np.float64)
         from scipy.special import expit
 
         return np.asarray(-self.whole * expit(-np.asarray(z)))

@@ -9,8 +9,9 @@ sampler, the exponentially weighted loss, R = 1,000 (`nas_search.samplers.learnt
 Choices, where the text leaves one open or the published code differs: the code picks a batch by one ranking and learns
 when it is used up; here, as in Algorithm 1, every pick sees every label. Expected improvement is taken in the latent
 units of the surrogate (the logit of an accuracy), as in the code's unused function, but with the deviation of the
-function alone: the noise of a label, 1 / beta, is no improvement. Precisions are maximised when the network is trained;
-labels between are taken in with the same. Running trials, and the earlier picks of a batch, are taken in as though they
+function alone: the noise of a label, 1 / beta, is no improvement. The paper's own reading of both is an option of the
+surrogate (`nas_surrogates.neural_linear`). Precisions are maximised when the network is trained; labels between are
+taken in with the same. Running trials, and the earlier picks of a batch, are taken in as though they
 had been measured at their predictions; a failed trial counts as the worst value known when it failed. Several
 objectives and constraints are weighed as by `bo` (`nas_surrogates.utility`).
 
