@@ -87,6 +87,32 @@ def test_auxiliary_logits_come_with_the_others() -> None:
     assert sum(p.numel() for p in module.parameters()) == cost(network).parameters
 
 
+@pytest.mark.parametrize("operations", ["nao", "enas"])
+def test_networks_of_nao_compute_the_same_in_the_form_that_is_shared(operations: str) -> None:
+    """Kernels over a concatenation are those of its parts side by side; biases are summed."""
+    space, task = NAOCNN(operations), Task("classification", (3, 9, 8), 10)
+    images = torch.randn(3, 3, 9, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for member in space.sample(rng(0, "apart", operations), 3):
+        alone, shared = (
+            nas_train_build.build(network, seed=0, dtype=torch.float64)
+            for network in (
+                space.network(member, task, channels=4, cells=1, auxiliary=True, shared=form) for form in (False, True)
+            )
+        )
+        given = dict(shared.named_parameters())
+        with torch.no_grad():
+            for name, parameter in alone.named_parameters():
+                place, _, last = name.rpartition(".")
+                parts = [given.pop(f"{place}.node{j}.{last}", None) for j in range(2, 7)]
+                own = [part for part in (given.pop(name, None), *parts) if part is not None]
+                parameter.copy_(torch.cat(own, 1) if len(own) > 1 and last == "weight" else sum(own))
+        assert not given
+        for training in (True, False):
+            expected, found = alone.train(training)(images), shared.train(training)(images)
+            for output in ("logits", "auxiliary"):
+                torch.testing.assert_close(found[output], expected[output])
+
+
 def applied(operation: Any, name: str, x: Any, stride: int) -> Any:
     """An operation alone, applied to images (b x c x h x w), with the parameters that it was built with."""
     b = NetworkBuilder(Task("classification", tuple(x.shape[1:]), 10))

@@ -1,9 +1,12 @@
-"""NAO: the contract with the toy space, its rounds, steps and what stands in for them, presets and a golden trace."""
+"""NAO: the contract with the toy space, its rounds, steps and what stands in for them, groups on a bank of weights,
+presets and a golden trace.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +14,19 @@ import pytest
 
 from nas_core.architecture import Architecture
 from nas_core.decisions import Categorical
-from nas_core.errors import InvalidOption, MissingCapability
+from nas_core.errors import Exhausted, InvalidOption, MissingCapability, TrialFailed
+from nas_core.evaluator import Evaluation
 from nas_core.objective import Objectives
 from nas_core.random import rng
 from nas_core.registry import make
 from nas_core.space import Space
 from nas_core.testing import FakeEvaluator, OptimizerContract, ToySpace
+from nas_core.testing.groups import FakeGroupEvaluator
 from nas_core.testing.optimizers import Run
-from nas_core.trial import Failure
+from nas_core.trial import Failure, Measurement, Status, Trial, units_of
+from nas_search.config import StudyConfig
 from nas_search.optimizers.nao import NAO, PRESETS
+from nas_search.study import Study
 
 pytest.importorskip("nas_surrogates", reason="NAO needs nas-surrogates, the extra surrogates")
 
@@ -27,6 +34,7 @@ ONE = Objectives.parse(["max:val_accuracy"])
 QUICK: dict[str, Any] = {"embedding": 4, "width": 8, "predictor": [], "heads": 2, "epochs": 8, "rate": 0.02}
 LEARNT = {**QUICK, "width": 16, "epochs": 30, "unlabelled": 40}
 OPTIONS: dict[str, Any] = {"initial": 4, "labels": 3, "seeds": 4, "children": 2, "surrogate": QUICK}
+GROUPS = {**OPTIONS, "initial": 8, "group": 6, "labels": 4, "random": 1, "children": 0, "continued": True}
 
 
 class TestContract(OptimizerContract):
@@ -41,6 +49,30 @@ class TestContract(OptimizerContract):
     @pytest.fixture
     def trials(self) -> int:
         return 12
+
+
+class TestContractOfGroups(OptimizerContract):
+    """Groups keep members, so they come again, and go on with what they keep where nothing new is left."""
+
+    @pytest.fixture
+    def factory(self) -> str:
+        return "nas_search.optimizers.nao:NAO"
+
+    @pytest.fixture
+    def options(self) -> dict[str, Any]:
+        return {**GROUPS, "surrogate": {**QUICK, "epochs": 2}}
+
+    @pytest.fixture
+    def trials(self) -> int:
+        return 18
+
+    @pytest.fixture
+    def repeats(self) -> bool:
+        return True
+
+    @pytest.fixture
+    def exhausts(self) -> bool:
+        return False
 
 
 def run(seed: int = 0, objectives: Objectives = ONE, space: Space | None = None, **options: Any) -> Run:
@@ -299,6 +331,234 @@ GOLDEN = [
 ]
 
 
+# --- groups on a bank of weights ---
+
+
+def grouped(groups: int, seed: int = 0, evaluator: FakeGroupEvaluator | None = None, **options: Any) -> Run:
+    """So many groups, evaluated on one bank."""
+    one = Run(NAO(ToySpace(), ONE, seed, **{**GROUPS, **options}), ToySpace(), ONE)
+    evaluate, state = evaluator or FakeGroupEvaluator(), None
+    for _ in range(groups):
+        asked = one.propose(1)
+        try:
+            results, state = evaluate.evaluate_group([Evaluation(one.space, p.architecture) for p in asked], state)
+        except TrialFailed as error:
+            results = [Failure(error.reason, str(error))] * len(asked)
+        for trial, result in zip(one.history.running, results, strict=True):
+            one.history.finish(trial.number, result)
+    return one
+
+
+def units(one: Run) -> list[list[Trial]]:
+    return [list(unit) for unit in units_of(list(one.history))]
+
+
+def values_of(unit: list[Trial]) -> list[float]:
+    return [trial.metrics["val_accuracy"] for trial in unit]
+
+
+def test_presets_of_groups_have_the_constants_of_the_published_code() -> None:
+    for preset, predictor in (("shared_cnn", [100] * 3), ("shared_rnn", [200] * 4)):
+        config = make("optimizer", "nao", ToySpace(), ONE, 0, preset=preset).to_config()
+        wanted = {"initial": 1000, "group": 1000, "labels": 550, "random": 50, "seeds": 100, "continued": True}
+        assert {key: config[key] for key in wanted} == wanted
+        networks = {"embedding": 48, "width": 96, "at_once": 2, "balance": 0.8, "batch": 100, "predictor": predictor}
+        assert {key: config["surrogate"][key] for key in networks} == networks
+
+
+def test_a_group_keeps_the_best_of_the_last_and_adds_new_members() -> None:
+    first, second, third = units(grouped(3))
+    assert [trial.proposal.info["by"] for trial in first] == ["chance"] * 8
+    for before, unit in ((first, second), (second, third)):
+        assert {trial.proposal.group for trial in unit} == {f"group {unit[0].number}"}
+        assert {trial.proposal.info["round"] for trial in unit} == {unit[0].number}
+        told = [trial.proposal.info["by"] for trial in unit]
+        assert told[:2] == ["kept", "kept"]
+        assert set(told[2:5]) <= {"step", "mutation"}
+        assert told[5] == "chance"
+        best = sorted(before, key=lambda trial: -trial.metrics["val_accuracy"])[:2]
+        assert [trial.architecture for trial in unit[:2]] == [trial.architecture for trial in best]
+    kinds = [ToySpace().twin_key(trial.architecture) for unit in (first, second[2:], third[2:]) for trial in unit]
+    assert len(set(kinds)) == 8 + 4 + 4  # what is new has never been in a group
+
+
+def test_the_next_group_waits_for_the_last() -> None:
+    one = grouped(1)
+    assert len(one.propose(2)) == 6  # one group, however many are asked for
+    while one.history.running:
+        assert one.optimizer.propose(one.history, 2) == []
+        one.finish(one.history.running[0].number)
+    assert len(one.propose(1)) == 6
+
+
+def test_what_older_groups_measured_has_gone_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fit learns from the newest group, each member with its newest value; so do the choices of what is kept."""
+    one = grouped(1)
+    for worth in (-100.0, -200.0):  # every group is worse than all before it
+        asked = one.propose(1)
+        for i, trial in enumerate(list(one.history.running)):
+            one.history.finish(trial.number, Measurement({"val_accuracy": worth - i}))
+    fitted = []
+    surrogate = one.optimizer.surrogate  # type: ignore[attr-defined]
+    fit = surrogate.fit
+
+    def kept(data: Any, *rest: Any) -> Any:
+        fitted.append(dict(zip(data.architectures, data.targets[:, 0], strict=True)))
+        return fit(data, *rest)
+
+    monkeypatch.setattr(surrogate, "fit", kept)
+    following = one.propose(1)
+    assert fitted == [{proposal.architecture: 200.0 + i for i, proposal in enumerate(asked)}]
+    assert [p.architecture for p in following[:2]] == [p.architecture for p in asked[:2]]
+
+
+@pytest.mark.parametrize("continued", [True, False])
+def test_a_fit_goes_on_from_the_one_before(continued: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And an optimizer that has only just been made goes through the same chain."""
+    one = grouped(3, continued=continued)
+    alive = one.optimizer.propose(one.history, 1)
+    fresh = NAO(one.space, ONE, 0, **{**GROUPS, "continued": continued})
+    starts, posteriors = [], []
+    fit = fresh.surrogate.fit
+
+    def counted(data: Any, stream: Any, start: Any = None) -> Any:
+        starts.append(start)
+        posteriors.append(fit(data, stream, start))
+        return posteriors[-1]
+
+    monkeypatch.setattr(fresh.surrogate, "fit", counted)
+    assert fresh.propose(one.history, 1) == alive
+    assert starts == ([None, *posteriors[:-1]] if continued else [None])
+    assert len(starts) == (3 if continued else 1)
+    assert fresh.posterior is posteriors[-1]
+    assert fresh.propose(one.history, 1) == alive
+    assert len(starts) == (3 if continued else 1)  # what is known is not fitted again
+
+
+def test_groups_of_another_study_are_read_anew() -> None:
+    one, other = grouped(2), grouped(2, seed=1)
+    one.optimizer.propose(one.history, 1)
+    fresh = NAO(one.space, ONE, 0, **GROUPS)
+    assert one.optimizer.propose(other.history, 1) == fresh.propose(other.history, 1)
+
+
+def test_a_group_that_failed_whole_is_passed_over() -> None:
+    first, second, third = units(grouped(3, evaluator=FakeGroupEvaluator(fail_after=1)))
+    best = sorted(first, key=lambda trial: -trial.metrics["val_accuracy"])[:2]
+    assert [t.architecture for t in second[:2]] == [t.architecture for t in third[:2]] == [t.architecture for t in best]
+    assert not {t.architecture for t in second[2:]} & {t.architecture for t in third[2:]}
+    alone = units(grouped(2, evaluator=FakeGroupEvaluator(fail_after=0)))
+    assert [[trial.proposal.info["by"] for trial in unit] for unit in alone] == [["chance"] * 8] * 2
+
+
+def test_members_that_failed_are_not_kept() -> None:
+    one = grouped(4, evaluator=FakeGroupEvaluator(fail_on={"left": ["pool", "conv3", "skip"]}))
+    for before, unit in zip(units(one)[:-1], units(one)[1:], strict=True):
+        lived = [trial for trial in before if trial.status is Status.COMPLETED]
+        kept = [trial for trial in unit if trial.proposal.info["by"] == "kept"]
+        assert len(kept) == min(2, len(lived))
+        assert {trial.architecture for trial in kept} <= {trial.architecture for trial in lived}
+        assert len(unit) == 6
+    assert any(trial.status is Status.FAILED for trial in one.history)
+
+
+def test_without_a_number_of_children_steps_end_when_there_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six seeds, each decoded to a new member at every step: for 3 that are wanted one step is enough, for 8 two."""
+    for labels, steps in ((4, [0.5]), (9, [0.5, 0.75])):
+        one = grouped(1, initial=6, group=labels + 2, labels=labels, seeds=6)
+        fit, made = one.optimizer.surrogate.fit, []  # type: ignore[attr-defined]
+
+        def fertile(data: Any, *rest: Any, one: Run = one, fit: Any = fit, made: list[Any] = made) -> Stubborn:
+            known = {one.space.twin_key(trial.architecture) for trial in one.history}  # type: ignore[attr-defined]
+            found = {one.space.twin_key(a): a for a in one.space.enumerate()}  # type: ignore[attr-defined]
+            fresh = iter([a for kind, a in found.items() if kind not in known])
+            made.append(Stubborn(fit(data, *rest)))
+            made[-1].decode = lambda latent: [next(fresh) for _ in range(len(latent))]
+            return made[-1]
+
+        monkeypatch.setattr(one.optimizer.surrogate, "fit", fertile)  # type: ignore[attr-defined]
+        told = [proposal.info["by"] for proposal in one.propose(1)]
+        assert made[0].steps == steps
+        assert told == ["kept"] * 2 + ["step"] * (labels - 1) + ["chance"]
+
+
+def test_a_decoder_that_returns_its_seed_leads_to_mutations_in_groups_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = grouped(1, steps=3, seeds=2)
+    fit = one.optimizer.surrogate.fit  # type: ignore[attr-defined]
+
+    def stubborn(data: Any, *rest: Any) -> Stubborn:
+        made = Stubborn(fit(data, *rest))
+        made.seed = data.architectures[0]
+        return made
+
+    monkeypatch.setattr(one.optimizer.surrogate, "fit", stubborn)  # type: ignore[attr-defined]
+    told = [proposal.info["by"] for proposal in one.propose(1)]
+    assert told == ["kept", "kept", "mutation", "mutation", "chance", "chance"]
+
+
+def test_constant_scores_of_a_group_are_defined() -> None:
+    one = grouped(1)
+    for _ in range(2):
+        one.propose(1)
+        for trial in list(one.history.running):
+            one.history.finish(trial.number, Measurement({"val_accuracy": 50.0}))
+    assert [len(unit) for unit in units(one)] == [8, 6, 6]
+    assert [trial.proposal.info["by"] for trial in units(one)[-1][:2]] == ["kept", "kept"]
+
+
+def test_a_space_that_is_used_up_goes_on_with_what_is_kept() -> None:
+    space = ToySpace(operations=2, deepest=1)  # 12 members in 9 classes of twins
+    for labels, last in ((4, 2), (6, None)):
+        one = Run(NAO(space, ONE, 0, **{**GROUPS, "initial": 6, "labels": labels}), space, ONE)
+        sizes = []
+        try:
+            for _ in range(4):
+                sizes.append(len(one.propose(1)))
+                one.finish_all()
+        except Exhausted:
+            sizes.append(0)
+        assert sizes[:2] == [6, 2 + 3 if labels == 4 else 3]
+        assert sizes[2:] == ([last] * 2 if last else [0])
+
+
+def test_a_study_of_groups_that_was_stopped_ends_as_one_that_ran_through(tmp_path: Path) -> None:
+    config = StudyConfig.from_mapping(
+        {
+            "space": "nas_core.testing.fakes:ToySpace",
+            "optimizer": {"name": "nao", **GROUPS},
+            "evaluator": {"name": "nas_core.testing.groups:FakeGroupEvaluator"},
+            "objectives": ["max:val_accuracy"],
+            "trials": 26,
+        }
+    )
+    found = []
+    for name, stops in (("whole", [26]), ("stopped", [8, 9, 15, 26])):
+        Study.create(tmp_path / name, config).close()
+        for finished in stops:
+            with Study.open(tmp_path / name) as study:
+                study.run(finished)
+        with Study.open(tmp_path / name, read_only=True) as study:
+            trials = [(trial.proposal, trial.metrics) for trial in study.trials()]
+            found.append((trials, study.store.evaluator_state()))
+    assert found[0] == found[1]
+    assert [len(unit) for unit in units_of([proposal for proposal, _ in found[0][0]])] == [8, 6, 6, 6]
+
+
+def test_golden_trace_of_groups() -> None:
+    proposed = [trial.architecture.values for trial in units(grouped(2, seed=3, surrogate=LEARNT))[1]]
+    assert [" ".join(str(value) for value in values if value is not None) for values in proposed] == GOLDEN_GROUP
+
+
+GOLDEN_GROUP = [
+    "conv1 pool 2 tanh",
+    "skip skip 1 relu",
+    "skip conv3 1 tanh",
+    "skip skip 2 tanh",
+    "skip conv1 1 tanh",
+    "conv3 pool 1 relu",
+]
+
+
 # --- bad input ---
 
 
@@ -319,8 +579,8 @@ def test_a_space_without_tokens_is_refused() -> None:
     "options",
     [
         {"preset": "paper"}, {"initial": 0}, {"labels": 0}, {"seeds": 0}, {"step": 0.0}, {"step": float("inf")},
-        {"steps": 0}, {"unit": 1}, {"children": 0}, {"random": -1}, {"random": 4}, {"surrogate": {"name": "gp"}},
-        {"surrogate": {"width": 0}},
+        {"steps": 0}, {"unit": 1}, {"children": -1}, {"random": -1}, {"random": 4}, {"surrogate": {"name": "gp"}},
+        {"surrogate": {"width": 0}}, {"continued": 1}, {"group": 0}, {"group": True}, {"group": 2},
     ],
 )  # fmt: skip
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:

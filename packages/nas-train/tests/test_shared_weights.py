@@ -290,6 +290,43 @@ class TestGroups:
         assert state is not None
 
 
+class Uneven(Space):
+    """Cells that concatenate one, two or three copies of a step's vector in front of their matrix."""
+
+    name = "uneven"
+    decisions = (Categorical("copies", (1, 2, 3)),)
+
+    def to_config(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+    def network(
+        self, a: Architecture, task: Task, seed: int = 0, *, hidden: int | None = None, shared: bool = False
+    ) -> Network:
+        b = NetworkBuilder(task)
+        x = b.input()
+        with b.scope(f"copies{a.values[0]}" if shared else "any"):
+            x = b.add("joined", Concatenation(), *[x] * int(str(a.values[0])))
+            x = b.add("linear", Linear(hidden or task.input_shape[0]), x)
+        return b.network(hidden=x)
+
+
+def test_members_that_cannot_share_are_told_before_anything_is_trained(text_file: str) -> None:
+    with pytest.raises(InvalidOption, match=r"uneven cannot share weights.*any\.linear\.weight.*option \"shared\""):
+        SharedLanguageEvaluator(text_file, TEXT_RECIPE).prepare(Uneven())
+    SharedLanguageEvaluator(text_file, TEXT_RECIPE, network={"shared": True}).prepare(Uneven())
+
+
+def test_images_are_asked_too(images_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = ToySpace.network
+
+    def uneven(self: ToySpace, a: Architecture, task: Task, seed: int = 0, *, channels: int = 4) -> Network:
+        return network(self, a, task, seed, channels=channels + (a.values[0] == "skip"))
+
+    monkeypatch.setattr(ToySpace, "network", uneven)
+    with pytest.raises(InvalidOption, match=r"members of toy cannot share weights.*Search another space"):
+        SharedWeightsEvaluator(images_file, RECIPE).prepare(ToySpace())
+
+
 @pytest.mark.parametrize(
     "options",
     [

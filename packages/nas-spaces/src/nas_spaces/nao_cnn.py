@@ -7,6 +7,11 @@ Members are written in the paper's words, branch by branch source, operation and
 a semicolon: "node-2 conv 3x3 node-1 max_pool 3x3, …; …". The inputs are node-2 and node-1, the first node is node1. The
 token sequence is the same words; only legal pairs of operation and size are members, and decoding admits no others.
 With ENAS's operations the size is a part of the operation's word.
+
+The width of a cell's output depends on its wiring, and so does every kernel that reads it. `shared=True` of `network`
+gives each loose node a kernel of its own and sums what they give: the same functions, with one shape for each name in
+all members, so that they can be trained on one bank of weights. Trained alone, one kernel over the concatenation is
+the same in fewer steps.
 """
 
 from __future__ import annotations
@@ -178,6 +183,7 @@ class NAOCNN(TwoInputSpace):
         cells: int = 6,
         stem: str = "auto",
         auxiliary: bool = False,
+        shared: bool = False,
     ) -> Network:
         """Three stacks of normal cells with a reduction cell after the first and the second.
 
@@ -191,13 +197,14 @@ class NAOCNN(TwoInputSpace):
             cells: N, the normal cells of a stack; the network has 3·N + 2 cells.
             stem: "cifar", "imagenet", or "auto": the latter from 96 pixels on.
             auxiliary: with an auxiliary head on the second reduction cell.
+            shared: in the form that all members can share; see the module.
 
         Raises:
             InvalidNetwork: the task or an option does not fit.
         """
         check_count("cells", cells)
         normal, reduction = self.cells_of(a)
-        stack = Stack(channels, _STACKS * cells + _STACKS - 1, (cells, 2 * cells + 1), stem, auxiliary)
+        stack = Stack(channels, _STACKS * cells + _STACKS - 1, (cells, 2 * cells + 1), stem, auxiliary, shared)
         network = build(normal, reduction, task, stack, _STYLE)
         return network if {0, 1} <= sources(normal) & sources(reduction) else network.pruned()
 

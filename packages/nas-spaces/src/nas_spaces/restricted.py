@@ -228,7 +228,10 @@ class RestrictedSpace(Space):
         return {} if self._class is None else {self._class(member): member for member in reversed(self.members)}
 
     def _standing_for(self, a: Architecture) -> Architecture:
-        return self.member(a) or self._listed(a)
+        member = self.member(a)
+        if member is None:  # of a generator's graphs most are refused here: no time for a text
+            raise InvalidArchitecture(f"not among the {self.size} members listed of {self.name}", value=a)
+        return member
 
     @cached_property
     def _sequences(self) -> list[tuple[int, ...]]:

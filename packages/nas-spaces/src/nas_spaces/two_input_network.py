@@ -9,7 +9,9 @@ is three 3x3 convolutions of stride 2, whose last two outputs are the first cell
 global mean and a linear map. The auxiliary head (Szegedy et al. 2016) stands on the last reduction cell.
 
 An operation is part of its nodes' names ("cell3.node2.from0.sep_conv_3x3.first.depthwise"), so that networks on one
-bank of weights share what an operation between the same nodes has learnt.
+bank of weights share what an operation between the same nodes has learnt. Where only loose nodes are concatenated, how
+wide an output is depends on the cell; such networks can share once their concatenations are taken apart
+(`nas_spaces.split_concatenations`).
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from nas_core.primitives import (
     Normalisation,
     Pooling,
 )
+from nas_spaces.split_concatenations import split
 from nas_spaces.two_input_cells import Branch, Cell, loose
 
 STEMS: Final = ("auto", "cifar", "imagenet")
@@ -41,6 +44,7 @@ LARGE: Final = 96
 Operation: TypeAlias = Callable[[NetworkBuilder, str, int, int, int], int]
 """Appends an operation by name to what a node gives: (builder, operation, node, channels, stride) to its last node."""
 
+_OUTPUT: Final = "concat"
 _ADD, _CONCATENATION, _NORMALISATION, _RELU = Add(), Concatenation(), Normalisation(), Activation("relu")
 
 
@@ -73,6 +77,7 @@ class Stack(NamedTuple):
         reductions: which of them are reduction cells, counted from 0.
         stem: one of `STEMS`.
         auxiliary: whether there is an auxiliary head.
+        shared: whether concatenations are taken apart, so that every parameter has one shape whatever the cells.
     """
 
     channels: int
@@ -80,6 +85,7 @@ class Stack(NamedTuple):
     reductions: tuple[int, ...]
     stem: str
     auxiliary: bool
+    shared: bool = False
 
 
 def check_count(name: str, value: object) -> None:
@@ -111,13 +117,15 @@ def build(normal: Cell, reduction: Cell, task: Task, stack: Stack, style: Style)
         with b.scope(f"cell{number}"):
             inputs = _preprocessed(b, older, newer, channels, halve)
             drop = DropPath((number + 1) / stack.cells if style.scheduled else 1.0)
-            grown = _cell(b, reduction if strided else normal, inputs, strided, style, drop)
+            states = _states(b, reduction if strided else normal, inputs, strided, style, drop)
+            grown = b.add(_OUTPUT, _CONCATENATION, *states) if len(states) > 1 or stack.shared else states[0]
         older, newer, halve = newer, grown, strided
         if stack.auxiliary and number == max(stack.reductions):
             with b.scope("auxiliary"):
                 outputs["auxiliary"] = _auxiliary_head(b, newer)
     with b.scope("head"):
-        return b.network(logits=classifier(b, newer), **outputs)
+        network = b.network(logits=classifier(b, newer), **outputs)
+    return split(network, _OUTPUT) if stack.shared else network
 
 
 def _checked_stem(task: Task, stack: Stack) -> str:
@@ -126,8 +134,9 @@ def _checked_stem(task: Task, stack: Stack) -> str:
     check_count("channels", stack.channels)
     if stack.stem not in STEMS:
         raise InvalidNetwork("no such stem", value=stack.stem, expected="one of " + ", ".join(STEMS))
-    if not isinstance(stack.auxiliary, bool):
-        raise InvalidNetwork("auxiliary cannot be set", value=stack.auxiliary, expected="true or false")
+    for name, value in (("auxiliary", stack.auxiliary), ("shared", stack.shared)):
+        if not isinstance(value, bool):
+            raise InvalidNetwork(f"{name} cannot be set", value=value, expected="true or false")
     large = min(task.input_shape[1:]) >= LARGE
     stem = ("imagenet" if large else "cifar") if stack.stem == "auto" else stack.stem
     if stem == "imagenet" and stack.channels < 2:
@@ -156,14 +165,14 @@ def _preprocessed(b: NetworkBuilder, older: int, newer: int, channels: int, halv
         return [older, relu_conv_norm(b, newer, channels, 1)]
 
 
-def _cell(b: NetworkBuilder, cell: Cell, inputs: list[int], strided: bool, style: Style, drop: DropPath) -> int:
+def _states(b: NetworkBuilder, cell: Cell, inputs: list[int], strided: bool, style: Style, drop: DropPath) -> list[int]:
+    """The nodes of a cell that are concatenated."""
     states = list(inputs)
     for number, node in enumerate(cell, start=2):
         with b.scope(f"node{number}"):
             ends = [_branch(b, branch, slot, states, strided, style, drop) for slot, branch in enumerate(node)]
             states.append(b.add("sum", _ADD, *ends))
-    ends = [states[position + 2] for position in (loose(cell) if style.loose_only else range(len(cell)))]
-    return b.add("concat", _CONCATENATION, *ends) if len(ends) > 1 else ends[0]
+    return [states[position + 2] for position in (loose(cell) if style.loose_only else range(len(cell)))]
 
 
 def _branch(

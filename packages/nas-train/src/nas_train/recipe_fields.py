@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import Field, fields, replace
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from nas_core.errors import InvalidOption
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 Rule = tuple[Callable[[Any], bool], str]
 """Which values of a field are legal, and the same in words."""
 
-_AnyRecipe = TypeVar("_AnyRecipe", bound="DataclassInstance")
 _NEEDED = ("name", "epochs", "batch", "learning_rate")
+
+
+class _Fields(Protocol):
+    """Any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+_AnyRecipe = TypeVar("_AnyRecipe", bound=_Fields)
 
 
 def whole(least: int, optional: bool = False) -> Rule:

@@ -16,18 +16,26 @@ score of a seed is a sum with random weights of its own; constraints are penalti
 (`nas_surrogates.nao_steps`). A round learns from what had finished when its first member was proposed, so that all its
 proposals follow from one fit; it begins when half of the N labels are there, at the least. Running trials are not
 proposed again. Failed trials count as the worst value known.
+
+With weight sharing (section 3.4) a round is a group of children on one bank of weights, and the interval between two
+fits is what the evaluator trains a group for. The constants are those of the published code, where the paper gives
+none: of each group the best 450 stay, 500 new ones are decoded with growing steps from the best 100, and 50 are
+random. All are measured anew on the bank as it has become; values of older groups have gone stale, so that the fit
+learns from the newest group alone (`nas_search.shared_groups`). As in that code the networks go on from the parameters
+of the fit before (`continued`); these are worked out anew, group by group, where a study is taken up. New means
+proposed in no earlier group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
 from nas_core.architecture import Architecture
-from nas_core.errors import InvalidOption
+from nas_core.errors import Exhausted, InvalidOption
 from nas_core.history import History
 from nas_core.objective import Objectives
 from nas_core.random import rng
@@ -39,6 +47,7 @@ from nas_search.candidates import Picks, Seen
 from nas_search.failed_members import with_failures
 from nas_search.optimizers.base import HistoryOptimizer, whole
 from nas_search.ranking import ranked
+from nas_search.shared_groups import group_histories
 
 if TYPE_CHECKING:
     from nas_surrogates.autoencoder import AutoencoderPosterior
@@ -50,19 +59,38 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     # section 4.1: 600 + 200 + 200 labels, one child of every seed
     "cnn": {
         "initial": 600, "labels": 200, "seeds": 200, "step": 10.0, "steps": 100, "unit": False, "children": 1,
-        "random": 0, "surrogate": {"name": "nao", "embedding": 32, "width": 96, "balance": 0.9, "heads": 1},
+        "random": 0, "group": None, "continued": False,
+        "surrogate": {"name": "nao", "embedding": 32, "width": 96, "balance": 0.9, "heads": 1},
     },
     # section 4.3, which gives two rounds and no numbers: those of section 4.1
     "rnn": {
         "initial": 600, "labels": 200, "seeds": 200, "step": 10.0, "steps": 100, "unit": False, "children": 1,
-        "random": 0,
+        "random": 0, "group": None, "continued": False,
         "surrogate": {
             "name": "nao", "embedding": 64, "width": 128, "balance": 0.8, "heads": 1, "predictor": [200],
         },
     },
+    # section 3.4, by the published code: 450 kept, 500 decoded with steps 1, 1.5, … 100, and 50 random ones
+    "shared_cnn": {
+        "initial": 1000, "labels": 550, "seeds": 100, "step": 1.0, "steps": 199, "unit": False, "children": 0,
+        "random": 50, "group": 1000, "continued": True,
+        "surrogate": {
+            "name": "nao", "embedding": 48, "width": 96, "at_once": 2, "balance": 0.8, "heads": 1, "batch": 100,
+            "predictor": [100, 100, 100],
+        },
+    },
+    "shared_rnn": {
+        "initial": 1000, "labels": 550, "seeds": 100, "step": 1.0, "steps": 199, "unit": False, "children": 0,
+        "random": 50, "group": 1000, "continued": True,
+        "surrogate": {
+            "name": "nao", "embedding": 48, "width": 96, "at_once": 2, "balance": 0.8, "heads": 1, "batch": 100,
+            "predictor": [200, 200, 200, 200],
+        },
+    },
     # for some hundred labels, where a label costs little more than the fit
     "table": {
-        "initial": 48, "labels": 16, "seeds": 32, "step": 0.5, "steps": 8, "unit": True, "children": 4, "random": 0,
+        "initial": 48, "labels": 16, "seeds": 32, "step": 0.5, "steps": 8, "unit": True, "children": 4,
+        "random": 0, "group": None, "continued": False,
         "surrogate": {
             "name": "nao", "width": 64, "predictor": [64], "scale": "rank", "epochs": 100, "rate": 3e-3, "cool": True,
         },
@@ -80,14 +108,16 @@ class NAO(HistoryOptimizer):
         objectives: what the study wants; several, and constraints, too.
         seed: names its random number streams.
         preset: a name of `PRESETS`, whose options hold where the following are None.
-        initial: N, labels of random members before the first round.
-        labels: of a round.
+        initial: N, labels of random members before the first round; with groups, the size of the first.
+        labels: of a round; with groups, the new members of one.
         seeds: K, the best members from which steps are taken.
         step: η, the first step.
         steps: how many steps are tried, each longer by half of η.
         unit: scale gradients to unit length.
-        children: new members that are decoded from each seed.
+        children: new members that are decoded from each seed; 0 for as many as come until there are enough.
         random: random members of a round.
+        group: size of the groups that are evaluated on one bank of weights; None evaluates every trial by itself.
+        continued: whether the networks of a group's fit begin with the parameters of the fit before.
         surrogate: configuration of the surrogate `nao`, or a preset's with changes.
         allow_twins: propose cells that compute the same as one already proposed.
 
@@ -113,6 +143,8 @@ class NAO(HistoryOptimizer):
         unit: bool | None = None,
         children: int | None = None,
         random: int | None = None,
+        group: int | None = None,
+        continued: bool | None = None,
         surrogate: Mapping[str, Any] | None = None,
         allow_twins: bool = False,
     ) -> None:
@@ -125,14 +157,19 @@ class NAO(HistoryOptimizer):
         self.labels = whole("labels", of["labels"] if labels is None else labels, least=1)
         self.seeds = whole("seeds", of["seeds"] if seeds is None else seeds, least=1)
         self.steps = whole("steps", of["steps"] if steps is None else steps, least=1)
-        self.children = whole("children", of["children"] if children is None else children, least=1)
+        self.children = whole("children", of["children"] if children is None else children, least=0)
         self.random = whole("random", of["random"] if random is None else random, least=0)
         self.step = _positive("step", of["step"] if step is None else step)
-        self.unit = of["unit"] if unit is None else unit
-        if not isinstance(self.unit, bool):
-            raise InvalidOption("unit must be true or false", value=unit)
+        self.unit = _flag("unit", of["unit"] if unit is None else unit)
+        self.continued = _flag("continued", of["continued"] if continued is None else continued)
         if self.random > self.labels:
             raise InvalidOption("more random members than labels in a round", value=random, expected=f"{self.labels}")
+        size = of["group"] if group is None else group
+        self.group: int | None = None if size is None else whole("group", size, least=1)
+        if self.group is not None and self.labels > self.group:
+            raise InvalidOption(
+                "more new members than a group has", value=self.labels, expected=f"at most {self.group}"
+            )
         config = {**of["surrogate"], **(surrogate or {})}
         if config["name"] != "nao":
             raise InvalidOption("NAO steps in the continuous space of the surrogate nao alone", value=config["name"])
@@ -140,7 +177,33 @@ class NAO(HistoryOptimizer):
         twins = isinstance(space, HasTwins) and objectives.functional
         self._pools_by = space.twin_key if twins else None  # type: ignore[attr-defined]
         self._fitted: _Fitted | None = None
+        self._fits: list[_Fitted] = []
         self._round: _Round | None = None
+
+    def propose(self, history: History, n: int) -> list[Proposal]:
+        """At most `n` new architectures; or a group, once the one before it has finished."""
+        if self.group is None or n < 1:
+            return super().propose(history, n)
+        if history.running:
+            return []
+        self._seen.read(history)
+        members = self._population(history, self.group)
+        if not members:
+            raise Exhausted(f"nothing new is left to propose in {self.space.name} after {len(history)} trials")
+        name = f"group {len(history)}"
+        return [Proposal(a, group=name, info={**info, "round": len(history)}) for a, info in members]
+
+    def _population(self, history: History, size: int) -> list[tuple[Architecture, dict[str, Any]]]:
+        """The members of the next group: random ones, or after a first group the best of the last and new ones."""
+        start, picks, groups = len(history), Picks(self._seen), group_histories(history)
+        if not groups:
+            stream = rng(self.seed, "propose", start)
+            while len(picks) < self.initial and picks.add_random(self.space, stream):
+                pass
+            return [(a, {"by": "chance"}) for a in picks.architectures]
+        kept = self._best(groups[-1])[: size - self.labels]
+        new = self._members(groups[-1], self._controller(groups), picks, start, size - len(kept))
+        return [(a, {"by": "kept"}) for a in kept] + new
 
     def _pick(self, history: History, n: int, picks: Picks) -> Sequence[dict[str, Any]]:
         stream = rng(self.seed, "propose", len(history))
@@ -185,35 +248,42 @@ class NAO(HistoryOptimizer):
                 proposed.begin(proposal)
             seen = Seen(self._seen.key)
             seen.read(proposed)
-            members = self._members(history.prefix(labels), Picks(seen), start)
+            known = history.prefix(labels)
+            members = self._members(known, self._posterior(known), Picks(seen), start, self.labels)
             kept = self._round = _Round(*key, tuple(members))
         return kept
 
-    def _members(self, history: History, picks: Picks, start: int) -> list[tuple[Architecture, dict[str, Any]]]:
-        """What a round proposes, in order, given what had finished when it began."""
-        posterior = self._posterior(history)
-        order = [int(row) for row in ranked(self.objectives, history.values)]
-        finished = history.finished
-        best = [row for row in order if not np.isnan(history.values[row]).any()]
-        distinct = {self._seen.key(finished[row].architecture): row for row in reversed(best)}
-        rows = sorted(distinct.values(), key=best.index)[: self.seeds]
-        seeds = [finished[row].architecture for row in rows]
-        children = self._children(posterior, seeds, picks, start)
+    def _members(
+        self, history: History, posterior: AutoencoderPosterior, picks: Picks, start: int, n: int
+    ) -> list[tuple[Architecture, dict[str, Any]]]:
+        """What a round proposes, n new members in order, given what had finished when it began and the fit to it."""
+        seeds = self._best(history)[: self.seeds]
+        wanted = n - self.random
+        members = self._children(posterior, seeds, picks, start, wanted)[:wanted]
         drawn = rng(self.seed, "chance", start)
-        members = children[: self.labels - self.random]
-        while len(members) < self.labels and picks.add_random(self.space, drawn):
+        while len(members) < n and picks.add_random(self.space, drawn):
             members.append((picks.architectures[-1], {"by": "chance"}))
         return members
 
+    def _best(self, history: History) -> list[Architecture]:
+        """The members that were measured, each kind once, from the best to the worst."""
+        finished, values = history.finished, history.values
+        order = [row for row in ranked(self.objectives, values).tolist() if not np.isnan(values[row]).any()]
+        found: dict[Hashable, Architecture] = {}
+        for row in order:
+            found.setdefault(self._seen.key(finished[row].architecture), finished[row].architecture)
+        return list(found.values())
+
     def _children(
-        self, posterior: AutoencoderPosterior, seeds: Sequence[Architecture], picks: Picks, start: int
+        self, posterior: AutoencoderPosterior, seeds: Sequence[Architecture], picks: Picks, start: int, wanted: int
     ) -> list[tuple[Architecture, dict[str, Any]]]:
-        """New members by steps from the seeds, the one of best predicted worth first."""
+        """New members by steps from the seeds, the one of best predicted worth first; many, or few, as they come."""
         aim = self._aim(len(seeds), rng(self.seed, "weights", start))
         found: list[tuple[Architecture, int, dict[str, Any]]] = []
-        for a, row, taken in self._stepped(posterior, seeds, aim, picks):
+        for a, row, taken in self._stepped(posterior, seeds, aim, picks, wanted):
             found.append((a, row, {"by": "step", "seed": self.space.text(seeds[row]), "steps": taken}))
-        moved = {row for _, row, _ in found}
+        enough = not self.children and len(found) >= wanted
+        moved = set(range(len(seeds))) if enough else {row for _, row, _ in found}
         stream = rng(self.seed, "mutate", start)
         for row in (row for row in range(len(seeds)) if row not in moved):
             if self._mutated(seeds[row], picks, stream):
@@ -225,21 +295,23 @@ class NAO(HistoryOptimizer):
         return [(found[i][0], found[i][2]) for i in np.argsort(-worth, kind="stable").tolist()]
 
     def _stepped(
-        self, posterior: AutoencoderPosterior, seeds: Sequence[Architecture], aim: Aim, picks: Picks
+        self, posterior: AutoencoderPosterior, seeds: Sequence[Architecture], aim: Aim, picks: Picks, wanted: int
     ) -> Iterator[tuple[Architecture, int, int]]:
         """New members, the row of the seed of each, and how many steps it took; each becomes one of the picks."""
         latent = posterior.encode(seeds)
         direction = posterior.direction(latent, aim, self.unit)
-        missing = dict.fromkeys(range(len(seeds)), self.children)
+        missing = dict.fromkeys(range(len(seeds)), self.children or self.steps)
+        found = 0
         for taken in range(1, self.steps + 1):
             rows = [row for row, left in missing.items() if left]
-            if not rows:
+            if not rows or (not self.children and found >= wanted):
                 return
             by = self.step * (1.0 + 0.5 * (taken - 1))
             decoded = posterior.decode(posterior.moved(latent.rows(rows), direction[rows], by))
             for row, a in zip(rows, decoded, strict=True):
                 if picks.add(a):
                     missing[row] -= 1
+                    found += 1
                     yield a, row, taken
 
     def _mutated(self, a: Architecture, picks: Picks, stream: np.random.Generator) -> bool:
@@ -265,14 +337,29 @@ class NAO(HistoryOptimizer):
 
     def _posterior(self, history: History) -> AutoencoderPosterior:
         """The fit to all trials of a history."""
-        from nas_surrogates.utility import columns
-
         kept = self._fitted
         if kept is None or kept.labels != history.seq or kept.last != history.finished[-1]:
-            data = TrainingSet.from_history(history, columns(self.objectives), key=self._pools_by)
-            posterior = self.surrogate.fit(with_failures(data), rng(self.seed, "fit", history.seq))
-            kept = self._fitted = _Fitted(history.seq, history.finished[-1], posterior)
+            kept = self._fitted = self._fit(history, history.seq, None)
         return kept.posterior
+
+    def _controller(self, groups: Sequence[History]) -> AutoencoderPosterior:
+        """The fit to the newest of the groups; where fits are continued, the last of a chain along all groups."""
+        chain = list(zip(groups, np.cumsum([group.seq for group in groups]).tolist(), strict=True))
+        for i, (group, labels) in enumerate(chain if self.continued else chain[-1:]):
+            kept = self._fits[i] if i < len(self._fits) else None
+            if kept is None or kept.labels != labels or kept.last != group.finished[-1]:
+                self._fits[i:] = [self._fit(group, labels, self._fits[i - 1].posterior if i else None)]
+        self._fitted = self._fits[-1]
+        return self._fitted.posterior
+
+    def _fit(self, history: History, labels: int, start: AutoencoderPosterior | None) -> _Fitted:
+        """The networks for a history, after so many labels in all; trained on from those of `start`."""
+        from nas_surrogates.utility import columns
+
+        data = with_failures(TrainingSet.from_history(history, columns(self.objectives), key=self._pools_by))
+        stream = rng(self.seed, "fit", labels)
+        posterior = self.surrogate.fit(data, stream) if start is None else self.surrogate.fit(data, stream, start)
+        return _Fitted(labels, history.finished[-1], posterior)
 
     @property
     def posterior(self) -> AutoencoderPosterior | None:
@@ -292,6 +379,8 @@ class NAO(HistoryOptimizer):
             "unit": self.unit,
             "children": self.children,
             "random": self.random,
+            "group": self.group,
+            "continued": self.continued,
             "surrogate": self.surrogate.to_config(),
             "allow_twins": self.allow_twins,
         }
@@ -315,6 +404,13 @@ class _Round:
     newest: Architecture
     last: Trial
     members: tuple[tuple[Architecture, dict[str, Any]], ...]
+
+
+def _flag(name: str, value: object) -> bool:
+    """An option that must be true or false; raises InvalidOption."""
+    if not isinstance(value, bool):
+        raise InvalidOption(f"{name} must be true or false", value=value)
+    return value
 
 
 def _positive(name: str, value: object) -> float:

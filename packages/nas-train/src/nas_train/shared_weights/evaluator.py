@@ -30,6 +30,7 @@ from nas_train.recipe import Recipe
 from nas_train.scoring import evaluate
 from nas_train.shared_weights.bank import Bank, recompute_statistics
 from nas_train.shared_weights.group import evaluate_alone, run_group
+from nas_train.shared_weights.positions import check_sharing
 from nas_train.step import EagerStep
 from nas_train.streamed_pixels import pixels_of
 from nas_train.weight_optimizer import WeightOptimizer, weight_optimizer
@@ -105,14 +106,16 @@ class SharedWeightsEvaluator:
         return (*training, "params", "multiply_adds", "activation_bytes", "depth")
 
     def prepare(self, space: Space) -> None:
-        """Find the device, load the images, and describe one network for them.
+        """Find the device, load the images, and describe a few networks for them.
 
         Raises:
-            NasError: the device, the data, or an option of the network is wrong, or the images do not fit the space.
+            NasError: the device, the data, or an option of the network is wrong, the images do not fit the space, or
+                its members cannot share weights.
         """
         require(space, self.requires, "training")
         find_device(self.device)
-        network_for(space, space.sample(rng(0, "prepare"), 1)[0], self._data(), self.network, self.recipe)
+        images = self._data()
+        check_sharing(space, lambda a: [network_for(space, a, images, self.network, self.recipe)])
 
     def evaluate(self, evaluation: Evaluation) -> Measurement:
         """Train and measure one architecture on a bank of its own.

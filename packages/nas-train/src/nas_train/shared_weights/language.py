@@ -33,6 +33,7 @@ from nas_train.language.recipe import LanguageRecipe
 from nas_train.language.text import TextSet, open_text
 from nas_train.shared_weights.bank import Bank
 from nas_train.shared_weights.group import evaluate_alone, run_group
+from nas_train.shared_weights.positions import check_sharing
 from nas_train.weight_optimizer import WeightOptimizer
 
 
@@ -94,14 +95,16 @@ class SharedLanguageEvaluator:
         return ("val_perplexity", "val_loss", "train_loss", "train_seconds", "params")
 
     def prepare(self, space: Space) -> None:
-        """Find the device, load the text, and describe one model for it.
+        """Find the device, load the text, and describe a few models for it.
 
         Raises:
-            NasError: the device, the text, or an option of the network is wrong, or the space has no recurrent cells.
+            NasError: the device, the text, or an option of the network is wrong, the space has no recurrent cells, or
+                they cannot share weights.
         """
         require(space, self.requires, "training")
         find_device(self.device)
-        networks_for(space, space.sample(rng(0, "prepare"), 1)[0], self._data(), self.network, self.recipe)
+        text = self._data()
+        check_sharing(space, lambda a: networks_for(space, a, text, self.network, self.recipe))
 
     def evaluate(self, evaluation: Evaluation) -> Measurement:
         """Train and measure one architecture on a bank of its own.

@@ -1,0 +1,274 @@
+"""NAO with weight sharing: do the cells that it finds beat the best of as many random ones as the same compute trains?
+
+    python benchmarks/nao_shared.py cnn --data cifar10.npz --runs runs [--seeds 3] [--minutes 50]
+    python benchmarks/nao_shared.py ptb --data ptb_word.npz --runs runs [--seeds 3] [--minutes 50]
+
+Convolutional cells of 40 tokens on CIFAR-10, trained alone by the recipe `small` in 5 epochs of its 5,000 images;
+recurrent cells on the first words of Penn Treebank, trained alone by `small_text`. For each seed a search goes through
+groups on one bank of weights; the best of the last group are trained alone, and the best of these on the validation
+split is what the search found. Then random cells are trained alone, in the same way, until that has cost as much as the
+search and its last trainings together (the one that exceeds it counts), in processor seconds or, on a GPU, in those of
+a clock. Keeps what both found, on the validation split and, of images, on the test split.
+
+Every group and training is written to a journal in `--runs`, where the searches lie too: a run that was stopped, or has
+spent its `--minutes`, goes on with the same command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import record
+from cifar import cifar_npz
+from journal import Journal
+
+from nas_core import registry
+from nas_core.architecture import Architecture
+from nas_core.errors import TrialFailed
+from nas_core.evaluator import Evaluation
+from nas_core.random import derived_seed, rng
+from nas_core.trial import Status
+from nas_search.config import StudyConfig
+from nas_search.study import Study
+
+
+class Setting(NamedTuple):
+    """What is searched and how it is trained: configurations of space and evaluators, and the metric that counts."""
+
+    space: dict[str, Any]
+    shared: dict[str, Any]
+    alone: dict[str, Any]
+    objective: str
+
+    @property
+    def metric(self) -> str:
+        """The objective's."""
+        return self.objective.partition(":")[2]
+
+    @property
+    def sign(self) -> float:
+        """1 where more is better, -1 where less is."""
+        return 1.0 if self.objective.startswith("max") else -1.0
+
+
+def images(given: argparse.Namespace) -> Setting:
+    """Convolutional cells on CIFAR-10."""
+    network = {"channels": given.channels, "cells": given.stack}
+    recipe = {"name": "small", "dtype": given.dtype}
+    data = {"data": str(cifar_npz(given.data)), "device": given.device, "threads": 1}
+    bank = {"recipe": {**recipe, "epochs": given.groups * given.interval}, "epochs": given.interval}
+    return Setting(
+        {"name": "nao_cnn", "operations": "enas"},
+        {"name": "shared_weights", **data, **bank, "network": {**network, "shared": True}, "validation": given.check},
+        {"name": "train", **data, "recipe": recipe, "epochs": given.epochs, "network": network, "test": True},
+        "max:val_accuracy",
+    )
+
+
+def text(given: argparse.Namespace) -> Setting:
+    """Recurrent cells on Penn Treebank."""
+    recipe = {"name": "small_text", "tokens": given.tokens, "embedding": given.width}
+    data = {"data": str(given.data), "device": given.device, "threads": 1}
+    bank = {"recipe": {**recipe, "epochs": given.groups * given.interval}, "epochs": given.interval}
+    return Setting(
+        {"name": "recurrent", "nodes": given.nodes},
+        {"name": "shared_language", **data, **bank, "validation": given.check},
+        {"name": "language", **data, "recipe": {**recipe, "epochs": given.epochs}},
+        "min:val_perplexity",
+    )
+
+
+class Bench:
+    """One seed of a setting; `steps` does what is left, piece by piece.
+
+    Args:
+        setting: what is searched.
+        given: sizes of the search.
+        seed: of the search, of the random cells and of all trainings.
+    """
+
+    def __init__(self, setting: Setting, given: argparse.Namespace, seed: int) -> None:
+        self.setting, self.given, self.seed = setting, given, seed
+        self.space = registry.from_config("space", setting.space)
+        self.evaluator = registry.from_config("evaluator", setting.alone)
+        self.journal = Journal(given.runs / f"nao_shared_{given.kind}.jsonl")
+        search = {name: getattr(given, name) for name in ("groups", "group", "interval", "check")}
+        self.key = {"seed": seed, "shared": setting.shared, "alone": setting.alone, **search}
+        self._clock = time.process_time if given.device == "cpu" else time.perf_counter
+        self.random: list[dict[str, Any]] = []
+        self.found: list[dict[str, Any]] = []
+        self.search: list[dict[str, Any]] = []
+
+    @property
+    def spent(self) -> float:
+        """Seconds of the search and of the last trainings."""
+        return float(sum(entry["seconds"] for entry in (*self.search, *self.found)))
+
+    def steps(self) -> Iterator[str]:
+        """Do everything; tells of every piece."""
+        for number in range(self.given.groups):
+            key = {**self.key, "group": number}
+            self.search.append(self.journal.run(key, partial(self._group, number)))
+            yield f"group {number}: best {self.search[-1]['best']:.2f}, {self.search[-1]['seconds']:.0f} s"
+        for member in self.search[-1]["members"][: self.given.best]:
+            self.found.append(self._trained(self.space.parse(member)))
+            yield f"found: {self._shown(self.found[-1])}"
+        stream = rng(self.seed, "nao_shared", "random")
+        while sum(entry["seconds"] for entry in self.random) < self.spent:
+            self.random.append(self._trained(self.space.sample(stream, 1)[0]))
+            yield f"random: {self._shown(self.random[-1])}"
+
+    def _shown(self, entry: dict[str, Any]) -> str:
+        return f"{self.setting.metric} {entry.get(self.setting.metric, 'failed')}, {entry['seconds']:.0f} s"
+
+    def _group(self, number: int) -> dict[str, Any]:
+        """One group more of the search: what it cost, and its members from the best to the worst."""
+        size, begun = self.given.group, self._clock()
+        with self._study() as study:
+            known = study.status().finished >= (number + 1) * size  # stopped between the group and the journal
+            study.run((number + 1) * size)
+            trials = study.trials()[number * size : (number + 1) * size]
+            lived = [trial for trial in trials if trial.status is Status.COMPLETED]
+            lived.sort(key=lambda trial: -self.setting.sign * trial.metrics[self.setting.metric])
+            if not lived:
+                raise SystemExit(f"error: every member of group {number} failed: {trials[0].result}")
+            values = [trial.metrics[self.setting.metric] for trial in lived]
+        spent = sum(trial.seconds for trial in trials) if known else self._clock() - begun
+        return {
+            "seconds": round(spent, 1),
+            "best": values[0],
+            "mean": round(float(np.mean(values)), 3),
+            "members": [study.space.text(trial.architecture) for trial in lived],
+            "told": [trial.proposal.info["by"] for trial in lived],
+            "values": [round(value, 3) for value in values],
+        }
+
+    def _study(self) -> Study:
+        group = self.given.group
+        optimizer = {
+            "name": "nao",
+            "initial": group,
+            "group": group,
+            "labels": group // 2,
+            "random": group // 8,
+            "seeds": max(1, group // 4),
+            "surrogate": {"at_once": 2},
+        }
+        config = {
+            "space": self.setting.space,
+            "optimizer": optimizer,
+            "evaluator": self.setting.shared,
+            "objectives": [self.setting.objective],
+            "trials": self.given.groups * group,
+            "seed": self.seed,
+            "failure_limit": 1.0,
+        }
+        place = self.given.runs / f"{self.given.kind}_{derived_seed(0, json.dumps(self.key, sort_keys=True)):016x}"
+        return Study.open(place) if place.exists() else Study.create(place, StudyConfig.from_mapping(config))
+
+    def _trained(self, a: Architecture) -> dict[str, Any]:
+        """What a cell's training alone gave."""
+        text = self.space.text(a)
+
+        def train() -> dict[str, Any]:
+            begun = self._clock()
+            try:
+                found: dict[str, Any] = dict(self.evaluator.evaluate(Evaluation(self.space, a, seed=self.seed)).metrics)
+            except TrialFailed as error:
+                found = {"failed": error.reason}
+            kept = {key: value for key, value in found.items() if key.startswith(("val_", "test_", "params", "failed"))}
+            return {"seconds": round(self._clock() - begun, 1), **kept}
+
+        key = {"seed": self.seed, "alone": self.setting.alone, "cell": text}
+        return {"cell": text, **self.journal.run(key, train)}
+
+    def told(self) -> dict[str, Any]:
+        """What both have come to."""
+        return {
+            "seed": self.seed,
+            "found": self._best(self.found),
+            "random": self._best(self.random),
+            "seconds": round(self.spent, 1),
+            "search": self.search,
+            "trainings_of_found": self.found,
+            "trainings_at_random": self.random,
+        }
+
+    def _best(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
+        lived = [entry for entry in entries if self.setting.metric in entry]
+        best = max(lived, key=lambda entry: self.setting.sign * entry[self.setting.metric])
+        mean = float(np.mean([entry[self.setting.metric] for entry in lived]))
+        return {**best, "cells": len(entries), "mean": round(mean, 3)}
+
+
+def figures_of(setting: Setting, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over the seeds, and how often the search won."""
+    metrics = [name for name in (setting.metric, "test_accuracy") if name in runs[0]["found"]]
+    figures: dict[str, Any] = {"seeds": [run["seed"] for run in runs]}
+    for name in metrics:
+        for side in ("found", "random"):
+            figures[f"{side}_{name}"] = [round(run[side][name], 3) for run in runs]
+        sign = setting.sign if name == setting.metric else 1.0
+        won = sum(sign * run["found"][name] > sign * run["random"][name] for run in runs)
+        figures[f"wins_{name}"] = f"{won} of {len(runs)}"
+    return {
+        **figures,
+        "mean_of_found": [run["found"]["mean"] for run in runs],
+        "mean_at_random": [run["random"]["mean"] for run in runs],
+        "random_cells": [run["random"]["cells"] for run in runs],
+        "seconds": [run["seconds"] for run in runs],
+    }
+
+
+def main() -> None:
+    """Run, and keep what is complete."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    for kind, help_ in (("cnn", "convolutional cells on CIFAR-10"), ("ptb", "recurrent cells on Penn Treebank")):
+        own = kinds.add_parser(kind, help=help_)
+        own.add_argument("--data", type=Path, required=True)
+        own.add_argument("--runs", type=Path, required=True, help="folder of the journal and the searches")
+        own.add_argument("--seeds", type=int, default=3)
+        own.add_argument("--first", type=int, default=0)
+        own.add_argument("--minutes", type=float, default=float("inf"), help="of this run")
+        own.add_argument("--groups", type=int, default=4)
+        own.add_argument("--group", type=int, default=48, help="members of a group")
+        own.add_argument("--best", type=int, default=4, help="members of the last group that are trained alone")
+        own.add_argument("--epochs", type=int, default=5 if kind == "cnn" else 3, help="of a training alone")
+        own.add_argument("--device", default="cpu")
+        own.add_argument("--name", help="of the result")
+    images_, text_ = kinds.choices["cnn"], kinds.choices["ptb"]
+    images_.add_argument("--interval", type=int, default=5, help="epochs of the bank for each group")
+    images_.add_argument("--check", type=int, default=500, help="validation images of a member of a group")
+    images_.add_argument("--channels", type=int, default=8)
+    images_.add_argument("--stack", type=int, default=1, help="normal cells between reductions")
+    images_.add_argument("--dtype", default="float32", help="bfloat16 is quicker where the processor has it")
+    text_.add_argument("--interval", type=int, default=3, help="epochs of the bank for each group")
+    text_.add_argument("--check", type=int, default=10_000, help="validation words of a member of a group")
+    text_.add_argument("--tokens", type=int, default=200_000, help="training words")
+    text_.add_argument("--width", type=int, default=100, help="of words' vectors and states")
+    text_.add_argument("--nodes", type=int, default=8, help="of a cell")
+    given = parser.parse_args()
+    given.runs.mkdir(parents=True, exist_ok=True)
+    setting = images(given) if given.kind == "cnn" else text(given)
+    begun, runs = time.perf_counter(), []
+    for seed in range(given.first, given.first + given.seeds):
+        bench = Bench(setting, given, seed)
+        for step in bench.steps():
+            print(f"seed {seed}: {step}", flush=True)
+            if time.perf_counter() - begun > 60 * given.minutes:
+                print("stopped; the same command goes on")
+                return
+        runs.append(bench.told())
+        record.keep(given.name or f"nao_shared_{given.kind}", figures_of(setting, runs), runs)
+
+
+if __name__ == "__main__":
+    main()
