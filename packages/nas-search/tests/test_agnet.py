@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nas_core.decisions import Categorical
-from nas_core.errors import InvalidData, InvalidOption, MissingCapability
+from nas_core.errors import InvalidData, InvalidOption, MissingCapability, StoreError
 from nas_core.objective import Objectives
 from nas_core.optimizer import State
 from nas_core.registry import make
@@ -33,11 +33,11 @@ GOLDEN = [
     "pool conv1 0",
     "pool skip 0",
     "pool pool 2 relu",
+    "skip skip 2 tanh",
     "skip skip 1 tanh",
     "conv3 skip 1 tanh",
-    "skip pool 1 tanh",
-    "pool conv3 2 tanh",
-    "conv1 conv1 2 tanh",
+    "skip pool 2 relu",
+    "skip conv1 2 tanh",
 ]
 
 
@@ -72,8 +72,9 @@ def run(seed: int = 0, objectives: Objectives = ONE, space: Space | None = None,
 def test_it_is_registered_with_the_constants_of_the_paper() -> None:
     config = make("optimizer", "agnet", ToySpace(), ONE, 0).to_config()
     wanted = {
-        "initial": 16, "labels": 16, "candidates": 100, "latent": "uniform", "epochs": 30, "batch": 16, "rate": 1e-3,
+        "initial": 16, "labels": 16, "candidates": 100, "latent": "sphere", "epochs": 30, "batch": 16, "rate": 1e-3,
         "alpha": 0.9, "balance": 0.5, "k": 0.01, "weigh": "sampler", "backprop": True, "joint": False,
+        "weighting": "random", "cells": "together", "phase": 152,
     }  # fmt: skip
     assert {key: config[key] for key in wanted} == wanted
     assert make("optimizer", "agnet", ToySpace(), ONE, 0, reading="paper").to_config()["weigh"] == "both"
@@ -242,6 +243,11 @@ def test_ablations_run(options: dict[str, Any]) -> None:
         {"candidates": 0},
         {"latent": "grid"},
         {"joint": 1},
+        {"weighting": "paper"},
+        {"cells": "one"},
+        {"cells": "phases", "phase": 0},
+        {"cells": "phases"},
+        {"cells": "alternating"},
         {"reading": "published"},
         {"surrogate": "forest"},
         {"weigh": "twice"},
@@ -256,6 +262,97 @@ def test_ablations_run(options: dict[str, Any]) -> None:
 def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption):
         run(**options)
+
+
+def darts() -> Any:
+    pytest.importorskip("nas_spaces", reason="the space is one of nas-spaces")
+    return make("space", "darts")
+
+
+def test_phases_search_one_cell_after_the_other() -> None:
+    """Until 10 labels normal cells beside one reduction cell; then reduction cells beside the best normal cell."""
+    space = darts()
+    one = Run(AGNet(space, ONE, 0, **{**QUICK, "cells": "phases", "phase": 10}), space, ONE)
+    one.rounds(16, 1)
+    rounds = [t for t in one.history if t.proposal.info["by"] == "generator"]
+    assert [t.proposal.info["cell"] for t in rounds] == ["normal"] * 6 + ["reduction"] * 6
+    cells = [[graph.key() for graph in space.graphs(t.architecture).values()] for t in rounds]
+    assert len({reduction for _, reduction in cells[:6]}) == 1
+    assert len({normal for normal, _ in cells[:6]}) == 6
+    first = one.history.values[:10, 0]
+    best = space.graphs(one.history.finished[int(np.argmax(first))].architecture)["normal"].key()
+    assert {normal for normal, _ in cells[6:9]} == {best}
+    assert len({reduction for _, reduction in cells[6:]}) == 6
+
+
+def test_cells_take_turns() -> None:
+    """Every round begins with the other cell, and keeps the cell of the best known so far."""
+    space = darts()
+    one = Run(AGNet(space, ONE, 1, **{**QUICK, "cells": "alternating"}), space, ONE)
+    one.rounds(13, 1)
+    for start, cell in ((4, 0), (7, 1), (10, 0)):
+        best = one.history.finished[int(np.argmax(one.history.values[:start, 0]))].architecture
+        for number in range(start, start + 3):
+            trial = one.history[number]
+            assert trial.proposal.info["cell"] == ("normal", "reduction")[cell]
+            kept = ("reduction", "normal")[cell]
+            # read back from a graph, a cell may have its nodes in another order
+            assert space.graphs(trial.architecture)[kept].key() == space.graphs(best)[kept].key()
+
+
+def test_both_cells_together_is_the_default() -> None:
+    space = darts()
+    one = Run(AGNet(space, ONE, 0, **QUICK), space, ONE)
+    one.rounds(7, 3)
+    cells = [space.cells_of(t.architecture) for t in one.history[4:]]
+    assert len({normal for normal, _ in cells}) == len({reduction for _, reduction in cells}) == len(cells)
+    assert all("cell" not in t.proposal.info for t in one.history)
+
+
+def test_equal_weights_sum_ranks() -> None:
+    """Ranks in the columns 0 1 2 3 and 3 0 1 2, so that sums are 3 1 3 5."""
+    two = Objectives.parse(["min:a", "max:b"])
+    space = ToySpace()
+    optimizer: Any = AGNet(space, two, 0, **{**QUICK, "weighting": "equal"})
+    weights = optimizer._objective_weights(5)
+    assert weights.tolist() == [0.5, 0.5]
+    losses = np.array([[1.0, -5.0], [2.0, -8.0], [3.0, -7.0], [4.0, -6.0]])
+    assert optimizer._ranks(losses, weights).tolist() == [1, 0, 1, 3]
+    drawn: Any = AGNet(space, two, 0, **QUICK)
+    assert drawn._objective_weights(5).sum() == pytest.approx(1.0)
+    assert not np.array_equal(drawn._objective_weights(5), drawn._objective_weights(8))
+
+
+def test_an_unreachable_limit_draws_the_search_to_the_nearest() -> None:
+    """Nothing has at most 10 parameters: nothing is best, and rounds come nearer to the limit than chance does."""
+    unreachable = Objectives.parse(["max:val_accuracy"], ["params<=10"])
+    found = []
+    for seed in range(3):
+        one = run(seed=seed, objectives=unreachable, initial=8, labels=8, epochs=15, candidates=30, fit_steps=100)
+        one.rounds(24, 8)
+        assert unreachable.best(one.history) == []
+        shares = [t.proposal.info["feasible"] for t in one.history if "feasible" in t.proposal.info]
+        assert shares
+        assert not any(shares)
+        violation = unreachable.violation(one.history.values)
+        found.append((violation[:8].mean(), violation[8:].mean()))
+    chance, rounds = np.mean(found, axis=0)
+    assert rounds < chance
+
+
+def test_an_artefact_of_something_else_in_its_place_is_refused(tmp_path: Path) -> None:
+    """The file that the optimizer looks for holds another generator: an error, and not a wrong search."""
+    one = run(cache=str(tmp_path))
+    one.rounds(5, 1)
+    (description,) = tmp_path.glob("*.json")
+    description.write_text(description.read_text().replace('"name": "toy"', '"name": "other"'))
+    # a fresh process would read it; this one remembers what it has read
+    from nas_surrogates import generator_pretraining
+
+    generator_pretraining._kept.clear()
+    other = run(cache=str(tmp_path))
+    with pytest.raises(StoreError, match="another space"):
+        other.rounds(5, 1)
 
 
 def test_a_space_without_graphs_is_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,6 +24,7 @@ from nas_search.report.curve import draw_curve, incumbent, time_unit
 from nas_search.report.front import draw_front, on_front, staircase
 from nas_search.report.numbers import device_time, duration, shown, shown_metrics
 from nas_search.report.pictures import save, style, svg_text
+from nas_search.report.rounds import rounds_of
 from nas_search.report.table import best_rows, metric_names, ranked
 from nas_search.report.view import in_view, is_logarithmic, with_room
 from nas_search.report.write import draw_architectures, some_of, write_report
@@ -343,8 +345,25 @@ def test_the_page_of_several_objectives(tmp_path: Path) -> None:
 
 def test_nothing_keeps_the_constraints(tmp_path: Path) -> None:
     page = written(tmp_path, MIXED, ("params<=1",))
-    assert "No finished trial keeps the constraints" in page
+    assert "No finished trial keeps the constraints. The nearest is trial 4" in page  # the one with 100 parameters
     assert not (tmp_path / "best.png").exists()
+
+
+def test_rounds_under_constraints_by_hand(tmp_path: Path) -> None:
+    """Trials 0 and 1 were drawn at random and one failed; a round began after 2 labels and one after 4."""
+    wanted, history, trials = study(MIXED, ("params<=1000",))
+    infos: list[dict[str, int]] = [{}, {}, {"round": 2}, {"round": 2}, {"round": 4}]
+    told = [replace(t, proposal=replace(t.proposal, info=info)) for t, info in zip(trials, infos, strict=True)]
+    rows = ranked(told, wanted, SPACE)
+    assert rounds_of(rows, wanted) == [(None, 2, 1, 90.0), (2, 2, 1, 92.0), (4, 1, 1, 91.0)]
+    assert rounds_of(rows, Objectives.parse(["max:val_accuracy"])) == []
+    assert rounds_of(ranked(trials, wanted, SPACE), wanted) == []
+    config = CONFIG | wanted.to_config()
+    write_report(tmp_path, config=config, space=SPACE, objectives=wanted, trials=told, history=history)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "<h2>Rounds</h2>" in page
+    assert page.count("50 %") == 2
+    assert "<h2>Rounds</h2>" not in written(tmp_path / "without", MIXED, ("params<=1000",))
 
 
 def test_the_final_training_is_told(tmp_path: Path) -> None:

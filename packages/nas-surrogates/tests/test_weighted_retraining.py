@@ -9,6 +9,7 @@ import pytest
 
 from nas_core.errors import InvalidData, InvalidOption
 from nas_core.random import rng
+from nas_core.registry import make
 from nas_core.testing import ToySpace
 from nas_surrogates.generator_pretraining import Pretrained, Pretraining, pretrain
 from nas_surrogates.weighted_retraining import Expert, Retraining, rank_weights
@@ -90,6 +91,31 @@ def test_it_goes_on_exactly_from_its_state(toy: Pretrained, reading: str) -> Non
     kept = [i for i, a in enumerate(given) if a is not None]
     own = toy.rules.encode(toy.space, [given[i] for i in kept])
     assert np.array_equal(one.predict(own, scores[kept]), other.predict(own, scores[kept]))
+
+
+@pytest.mark.parametrize("reading", ["informed", "paper"])
+def test_of_two_graphs_only_the_one_that_is_searched_is_learnt(reading: str) -> None:
+    """Weights on members whose normal cell has no pooling: the share falls there, and only there is anything learnt."""
+    pytest.importorskip("nas_spaces", reason="the space is one of nas-spaces")
+    space: Any = make("space", "darts")
+    made = pretrain(space, Pretraining(samples=200, steps=30, batch=32, rate=1e-2, latent=8, width=12))
+    members = space.sample(rng(0), 40)
+
+    def pools(a: Any, cell: int) -> int:
+        return sum("pool" in operation for node in space.cells_of(a)[cell] for _, operation in node)
+
+    targets = np.array([[float(pools(a, 0))] for a in members])
+    ranks = np.searchsorted(np.sort(targets[:, 0]), targets[:, 0])
+    expert = Expert(made, 1, Retraining(reading=reading, epochs=4, rate=1e-2, alpha=0.1, fit_steps=5), rng(2))
+    arrays = made.rules.encode(space, members)
+    kept = made.rules.encode(space, members[:1])
+    expert.retrain(arrays, targets - targets.mean(), rank_weights(ranks, 0.01), rng(3), (0,))
+    drawn, scores = expert.generate(100, "normal", rng(4), kept, (0,))
+    found = [a for a in drawn if a is not None]
+    assert {space.graphs(a)["reduction"].key() for a in found} == {space.graphs(members[0])["reduction"].key()}
+    assert np.mean([pools(a, 0) for a in found]) < targets.mean() - 0.5
+    rows = [i for i, a in enumerate(drawn) if a is not None]
+    assert expert.predict(made.rules.encode(space, found), scores[rows]).shape == (len(found), 1)
 
 
 def test_the_state_of_another_is_refused(toy: Pretrained) -> None:

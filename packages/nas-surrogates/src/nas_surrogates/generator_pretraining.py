@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,12 +32,13 @@ from nas_core.random import rng
 from nas_core.space import Space, require
 from nas_surrogates.adam import Adam
 from nas_surrogates.graph_generator import GraphGenerator, numbered
-from nas_surrogates.graph_rules import GraphRules, rules_of
+from nas_surrogates.graph_rules import GraphArrays, GraphRules, rules_of
 from nas_surrogates.latent_codes import LatentCodes, codes_of
 from nas_surrogates.network_training import whole
 
 FORMAT: Final = 1
 _MOST_KEPT: Final = 4
+_REMEMBERED: Final = 1 << 16
 _FOLDER: Final = "nas-generators"
 
 _kept: dict[str, Pretrained] = {}  # artefacts that this process has read, by their files: a derived cache
@@ -108,6 +109,7 @@ class Pretrained:
     ) -> None:
         self.space, self.options, self.rules, self.codes, self.network = space, options, rules, codes, network
         self._columns = _columns(rules, options.joint)
+        self._met: dict[bytes, Architecture | None] = {}
 
     def fresh_network(self) -> GraphGenerator:
         """A copy whose parameters may be trained on."""
@@ -131,7 +133,12 @@ class Pretrained:
         return np.repeat(np.stack(parts, axis=1), g // own, axis=1).reshape(n * g, latent)
 
     def generate(
-        self, network: GraphGenerator, z: NDArray[np.float64], noise: NDArray[np.float64]
+        self,
+        network: GraphGenerator,
+        z: NDArray[np.float64],
+        noise: NDArray[np.float64],
+        kept: GraphArrays | None = None,
+        searched: Sequence[int] = (),
     ) -> tuple[list[Architecture | None], NDArray[np.float32]]:
         """The members that n latent vectors give, None where the graphs are no member's, and scores (n x g d).
 
@@ -139,14 +146,31 @@ class Pretrained:
             network: this one or one that was trained further.
             z: n x g x l, or n x 1 x l where z is joint.
             noise: uniform numbers (n x g x v x 2).
+            kept: the graphs of one architecture, of which only those in `searched` are made anew; scores of the others
+                are 0.
+            searched: numbers of graphs, ascending.
         """
         n, g = len(z), len(self.rules.names)
-        each = np.broadcast_to(z, (n, g, z.shape[2])).reshape(n * g, -1)
-        made = network.generate(np.tile(np.arange(g), n), each, noise.reshape(n * g, -1, 2))
-        labels = made.labels.reshape(n, g, -1)
-        edges = made.edges.reshape(n, g, *made.edges.shape[1:])
-        members = [self.rules.member(self.space, labels[i], edges[i]) for i in range(n)]
-        return members, made.scores.reshape(n, -1)
+        own = list(range(g)) if kept is None else list(searched)
+        each = np.broadcast_to(z, (n, g, z.shape[2]))[:, own].reshape(n * len(own), -1)
+        made = network.generate(np.tile(own, n), each, noise[:, own].reshape(n * len(own), -1, 2))
+        v = self.rules.nodes
+        labels, edges = np.empty((n, g, v), dtype=np.int64), np.empty((n, g, v, v), dtype=np.int64)
+        if kept is not None:
+            labels[:], edges[:] = kept.labels, kept.edges
+        labels[:, own], edges[:, own] = made.labels.reshape(n, -1, v), made.edges.reshape(n, -1, v, v)
+        scores = np.zeros((n, g, made.scores.shape[1]), dtype=np.float32)
+        scores[:, own] = made.scores.reshape(n, len(own), -1)
+        return [self._member(*one) for one in zip(labels, edges, strict=True)], scores.reshape(n, -1)
+
+    def _member(self, labels: NDArray[np.int64], edges: NDArray[np.int64]) -> Architecture | None:
+        """`GraphRules.member`, remembered: a generator that has learnt draws the same graphs again and again."""
+        key = labels.astype(np.int8).tobytes() + edges.astype(np.int8).tobytes()
+        if key not in self._met:
+            if len(self._met) >= _REMEMBERED:
+                self._met.clear()
+            self._met[key] = self.rules.member(self.space, labels, edges)
+        return self._met[key]
 
 
 def pretrained(space: Space, options: Pretraining, cache: str | Path | None = None) -> Pretrained:

@@ -23,6 +23,7 @@ are made by one network that is told which it makes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias, final
 
 import numpy as np
@@ -96,14 +97,53 @@ class GraphGenerator(nn.Module):
             edges: n x v x v, target first.
             z: n x l.
         """
-        walk = _Walk(self, graph, z)
         known = nn.functional.one_hot(edges, self._c + 1)[..., 1:].to(z.dtype)
-        scores, into = [], []
-        for node in range(self._v):
-            scores.append(walk.label_scores())
-            into.append(walk.edge_scores(labels[:, node]))
-            walk.take(known[:, node, :node])
-        return torch.stack(scores, dim=1), into
+        states, entries, readouts = self._settled(graph, labels, known, z)
+        n, v = labels.shape
+        before = torch.cat([torch.full_like(labels[:, :1], self._o), labels[:, :-1]], dim=1)
+        context = torch.cat(
+            [readouts, self.place[graph], self.kind[before], z[:, None].expand(n, v, self.latent)], dim=2
+        )
+        return self.label_scores(torch.relu(self.label_hidden(context))), self._into(states, entries)
+
+    def _settled(self, graph: Tensor, labels: Tensor, known: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """States of the nodes of known graphs, what entered their cells, and read-outs before them (n x v x w each).
+
+        The last state, which nothing reads, is left at 0. Only what depends on earlier nodes is computed node by node.
+        """
+        n, v = labels.shape
+        w = self.width
+        fixed = torch.cat([self.place[graph], self.kind[labels], z[:, None].expand(n, v, self.latent)], dim=2)
+        fixed = nn.functional.linear(fixed, self.entry.weight[:, w:], self.entry.bias)
+        of_readout = self.entry.weight[:, :w].T
+        received, readout = z.new_zeros(n, v, w), z.new_zeros(n, w)
+        states, entries, readouts = [], [], []
+        for node in range(v):
+            entry = torch.relu(torch.addmm(fixed[:, node], readout, of_readout))
+            readouts.append(readout)
+            entries.append(entry)
+            if node + 1 == v:
+                states.append(torch.zeros_like(entry))
+                break
+            state = self.cell(entry, received[:, node])
+            readout = torch.addcmul(readout, torch.sigmoid(self.gate(state)), self.value(state))
+            sent = self.message(state).reshape(n, self._c, w)
+            received = torch.baddbmm(received, known[:, :, node], sent)
+            states.append(state)
+        return torch.stack(states, dim=1), torch.stack(entries, dim=1), torch.stack(readouts, dim=1)
+
+    def _into(self, states: Tensor, entries: Tensor) -> list[Tensor]:
+        """Raw scores of the edges into each node (v times n x i x c); all choices in one pass."""
+        n, into = len(states), [states.new_zeros(len(states), node, self._c) for node in range(self._v)]
+        chosen = [node for node in range(1, self._v) if self.free[node]]
+        if chosen:
+            targets = torch.tensor([node for node in chosen for _ in range(node)])
+            sources = torch.tensor([source for node in chosen for source in range(node)])
+            pairs = self.edge_source(states)[:, sources] + self.edge_target(entries)[:, targets]
+            parts = self.edge_scores(torch.relu(pairs)).split(chosen, dim=1)
+            for node, part in zip(chosen, parts, strict=True):
+                into[node] = part.reshape(n, node, self._c)
+        return into
 
     def scores(self, graph: Tensor, labels: Tensor, edges: Tensor, z: Tensor) -> Scores:
         """Log chances of the labels and rows at every node of known graphs, given what stands before."""
@@ -116,6 +156,9 @@ class GraphGenerator(nn.Module):
         place = torch.arange(self._v).expand_as(labels)
         legal = tables.follows[graph[:, None], place, before]
         for node in range(self._v):
+            if not self.free[node]:
+                own.append(raw.new_zeros(len(labels), 1))  # the only row is certain
+                continue
             allowed = tables.allowed(graph, node, labels[:, node])
             own.append(_log_chances(tables.row_scores(node, into[node]), allowed))
         return Scores(_log_chances(raw, legal), own)
@@ -348,9 +391,12 @@ def _drawn(logs: Tensor, chance: Tensor) -> Tensor:
     return found.clamp(max=logs.shape[1] - 1)
 
 
-def numbered(arrays: GraphArrays, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Graphs of n architectures as tensors of n g graphs: which of the g, labels, edges, rows."""
+def numbered(
+    arrays: GraphArrays, rows: NDArray[np.int64], chosen: Sequence[int] = ()
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Graphs of n architectures, all g or those chosen, one after the other: which of the g, labels, edges, rows."""
     n, g, v = arrays.labels.shape
-    which = torch.arange(g).repeat(n)
-    labels, edges = arrays.labels.reshape(n * g, v), arrays.edges.reshape(n * g, v, v)
-    return which, torch.from_numpy(labels), torch.from_numpy(edges), torch.from_numpy(rows.reshape(n * g, v))
+    own = list(chosen) or list(range(g))
+    labels, edges = arrays.labels[:, own].reshape(-1, v), arrays.edges[:, own].reshape(-1, v, v)
+    which = torch.tensor(own).repeat(n)
+    return which, torch.from_numpy(labels), torch.from_numpy(edges), torch.from_numpy(rows[:, own].reshape(-1, v))

@@ -11,12 +11,27 @@ drawn from the prior N(0, I) look like those of training, without an encoder to 
 (a variational encoder gains nothing here: a node-by-node decoder describes a uniform space without z, and its posterior
 collapses). Where features have fewer directions than z, the other entries of z are noise.
 
+Drawing. Of 2,000 graphs of NAS-Bench-201, all valid, the distinct share was, by how z is drawn (means of 12 draws, each
+within 0.002), in per cent:
+
+    uniform from -3 to 3 (the paper's code)    92.5    too long: network and sampling noise see what training had not
+    percentiles of N(0, 1) (the paper's text)  93.4
+    normal                                     93.5    normal of deviation 0.8: 93.5, of 0.6: 93.0
+    uniform of variance 1                      93.6
+    Latin hypercube, normal                    93.7    evenness in 32 dimensions gains next to nothing
+    sphere of radius √l                        94.1    as many as uniform sampling of the space gives, 93.9
+
+So the sphere is the default. In the other spaces the way hardly matters (one draw of 2,000, from uniform to sphere):
+valid and distinct 100 and 99.6 to 100 per cent of NAS-Bench-101, 100 and 100 of DARTS, 85 and 85 to 89 and 89 of
+NAS-Bench-NLP, where uniform sampling gives 99.7, 100 and 88.9 distinct.
+
 Notation
     n  graphs     d  features     l  entries of z
 """
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -24,7 +39,12 @@ from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.float64]
 
+LATENTS: Final = ("sphere", "normal", "quantiles", "uniform")
+"""How latent vectors can be drawn to generate: see `drawn`."""
+
 _LEAST: Final = 1e-4
+_REACH: Final = 3.0
+_PERCENTILES: Final = np.array([NormalDist().inv_cdf(k / 100) for k in range(1, 100)])
 
 
 class LatentCodes(NamedTuple):
@@ -67,3 +87,20 @@ def codes_of(features: NDArray[np.floating], latent: int, rng: np.random.Generat
     k = white.shape[1]
     turn = np.linalg.qr(rng.standard_normal((max(k, latent), max(k, latent))))[0][:k, :latent]
     return LatentCodes(mean, white @ turn, turn.T @ turn if k < latent else np.eye(latent))
+
+
+def drawn(kind: str, shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
+    """Latent vectors to generate from, entries independent.
+
+    Args:
+        kind: "normal"; "sphere", the same with the length that most such vectors nearly have, √l; "quantiles", each
+            entry one of the 99 percentiles of N(0, 1) with equal chances; "uniform" from -3 to 3.
+        shape: of the result, l last.
+        rng: draws.
+    """
+    if kind == "quantiles":
+        return np.asarray(_PERCENTILES[rng.integers(len(_PERCENTILES), size=shape)])
+    if kind == "uniform":
+        return rng.uniform(-_REACH, _REACH, shape)
+    z = rng.standard_normal(shape)
+    return z if kind == "normal" else np.asarray(z * (shape[-1] ** 0.5 / np.linalg.norm(z, axis=-1, keepdims=True)))

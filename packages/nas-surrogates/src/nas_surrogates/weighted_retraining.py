@@ -3,8 +3,8 @@
     L = (1 - α) L_G + α L_C,     weights of architectures w = 1 / (k N + rank), rank 0 the best      (equations 2, 3)
 
 Notation
-    N  architectures with labels     n  candidates     g  graphs     l  entries of z
-    d  features of an architecture     m  targets
+    N  architectures with labels     n  candidates     g  graphs, s of them searched     l  entries of z
+    d  features of a graph     m  targets
 
 Two readings of how the surrogate, a perceptron with four hidden layers, learns:
 
@@ -25,7 +25,7 @@ the informed one they draw the batches alone: squared, they leave little but the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, final
 
@@ -39,6 +39,7 @@ from nas_surrogates.adam import Adam
 from nas_surrogates.generator_pretraining import Pretrained
 from nas_surrogates.graph_generator import numbered
 from nas_surrogates.graph_rules import GraphArrays
+from nas_surrogates.latent_codes import drawn
 from nas_surrogates.network_training import Linear, whole
 from nas_surrogates.trees import Trees
 
@@ -127,6 +128,7 @@ class Expert:
         self._made, self._how, self._m = made, how, targets
         self._network = made.fresh_network()
         self._varying = made.rules.varying.reshape(-1)
+        self._varies = torch.from_numpy(np.flatnonzero(self._varying))
         self._trees = (
             None if how.surrogate == "mlp" else Trees(loss="rank" if how.surrogate == "xgb_rank" else "squared")
         )
@@ -145,7 +147,12 @@ class Expert:
         return self._how.reading == "paper" and self._trees is None
 
     def retrain(
-        self, arrays: GraphArrays, targets: FloatArray, weights: FloatArray, stream: np.random.Generator
+        self,
+        arrays: GraphArrays,
+        targets: FloatArray,
+        weights: FloatArray,
+        stream: np.random.Generator,
+        searched: Sequence[int] = (),
     ) -> None:
         """One round of training.
 
@@ -154,11 +161,13 @@ class Expert:
             targets: N x m, of mean 0 and deviation 1 or shares.
             weights: N, of mean 1.
             stream: draws batches and latent vectors.
+            searched: numbers of the graphs that the generator is trained to make, ascending; none given means all.
         """
         one_hot = self._made.rules.one_hot(arrays)
         features, codes = self._features(one_hot), self._made.codes_of(one_hot)
-        rows = self._made.rules.row_numbers(arrays)
+        rows, own_graphs = self._made.rules.row_numbers(arrays), list(searched) or list(range(one_hot.shape[1]))
         known, wanted = torch.from_numpy(features), torch.from_numpy(targets.astype(np.float32))
+        whole = torch.from_numpy(one_hot)
         if self._trees is not None:
             self._trees.fit(features, targets)
         elif not self._raw:
@@ -172,30 +181,39 @@ class Expert:
             for start in range(0, n, self._how.batch):
                 own = order[start : start + self._how.batch]
                 tie = 0.0 if self._how.reading == "paper" else self._made.options.tie * stream.random(len(own))
-                z = torch.from_numpy(self._made.latents(codes[own], tie, stream).astype(np.float32))
-                loss = self._loss(arrays.rows(own), rows[own], z, known[own], wanted[own])
+                z = self._made.latents(codes[own], tie, stream).reshape(len(own), one_hot.shape[1], -1)[:, own_graphs]
+                vectors = torch.from_numpy(z.reshape(-1, z.shape[2]).astype(np.float32))
+                graphs = numbered(arrays.rows(own), rows[own], own_graphs)
+                loss = self._loss(graphs, vectors, own_graphs, whole[own], wanted[own])
                 if self._how.weigh in ("both", "loss"):
                     loss = loss * torch.from_numpy(weights[own].astype(np.float32))
                 self._step(loss.mean())
 
-    def _loss(self, arrays: GraphArrays, rows: NDArray[np.int64], z: Tensor, known: Tensor, wanted: Tensor) -> Tensor:
-        """The loss of each architecture of a batch."""
-        n, alpha = len(known), self._how.alpha
-        graph, labels, edges, numbers = numbered(arrays, rows)
+    def _loss(
+        self, graphs: tuple[Tensor, ...], z: Tensor, searched: list[int], one_hot: Tensor, wanted: Tensor
+    ) -> Tensor:
+        """The loss of each architecture of a batch; graphs that are not searched are taken as they are."""
+        n, g, alpha = len(wanted), one_hot.shape[1], self._how.alpha
+        graph, labels, edges, numbers = graphs
         raw, into = self._network(graph, labels, edges, z)
         scores = self._network.chances(graph, labels, raw, into)
         of_graphs = self._network.losses(scores, labels, numbers).reshape(n, -1).mean(dim=1)
         if self._trees is not None:
             return torch.as_tensor(of_graphs)
         if self._raw:
-            given = self._network.raw_features(raw, into).reshape(n, -1)
+            own = self._network.raw_features(raw, into).reshape(n, len(searched), -1)
+            given = _placed(own.new_zeros(n, g, own.shape[2]), own, searched)
         else:
-            given = self._network.expected(scores, labels).reshape(n, -1)[:, torch.from_numpy(self._varying)]
+            own = self._network.expected(scores, labels).reshape(n, len(searched), -1)
+            known = one_hot.reshape(n, -1)[:, self._varies]
+            given = _placed(one_hot, own, searched)[:, self._varies]
         if not self._how.backprop:
             given = given.detach()
-        of_targets = ((self._ranker(given) - wanted) ** 2) @ self._shares
-        if not self._raw:
-            of_targets = of_targets + ((self._ranker(known) - wanted) ** 2) @ self._shares
+        if self._raw:
+            of_targets = ((self._ranker(given) - wanted) ** 2) @ self._shares
+        else:
+            both = self._ranker(torch.cat([given, known])).reshape(2, n, -1)
+            of_targets = (((both - wanted) ** 2) @ self._shares).sum(dim=0)
         return torch.as_tensor((1.0 - alpha) * of_graphs + alpha * of_targets)
 
     def _step(self, loss: Tensor) -> None:
@@ -207,19 +225,27 @@ class Expert:
             adam.apply(gradients[: len(adam.parameters)])
             gradients = gradients[len(adam.parameters) :]
 
-    def generate(self, n: int, latent: str, stream: np.random.Generator) -> tuple[list[Any], NDArray[np.float32]]:
+    def generate(
+        self,
+        n: int,
+        latent: str,
+        stream: np.random.Generator,
+        kept: GraphArrays | None = None,
+        searched: Sequence[int] = (),
+    ) -> tuple[list[Any], NDArray[np.float32]]:
         """Members of n latent vectors, None where a graph is no member's, and their raw scores (n x d).
 
         Args:
             n: how many.
-            latent: "uniform" (from -3 to 3 in each entry: the paper's grid of quantiles) or "normal".
+            latent: one of `nas_surrogates.latent_codes.LATENTS`.
             stream: draws.
+            kept: the graphs of one architecture, of which only those in `searched` are made anew.
+            searched: numbers of graphs, ascending.
         """
         made = self._made
         g, v = len(made.rules.names), made.rules.nodes
         shape = (n, 1 if made.options.joint else g, made.options.latent)
-        z = stream.uniform(-3.0, 3.0, shape) if latent == "uniform" else stream.standard_normal(shape)
-        return made.generate(self._network, z, stream.random((n, g, v, 2)))
+        return made.generate(self._network, drawn(latent, shape, stream), stream.random((n, g, v, 2)), kept, searched)
 
     def predict(self, arrays: GraphArrays, scores: NDArray[np.float32]) -> FloatArray:
         """Predicted targets (n x m) of candidates with graphs and the raw scores they were generated by."""
@@ -254,6 +280,14 @@ class Expert:
                     raise InvalidData("the state of another generator or surrogate", value=sorted(arrays))
                 own.copy_(torch.from_numpy(np.array(given)))
             adam.steps = int(arrays[f"{name}.steps"])
+
+
+def _placed(whole: Tensor, own: Tensor, searched: list[int]) -> Tensor:
+    """Features (n x g d) with some graphs' (n x s x d) put in place."""
+    if len(searched) == whole.shape[1]:
+        return own.reshape(len(own), -1)
+    parts = [own[:, searched.index(k)] if k in searched else whole[:, k] for k in range(whole.shape[1])]
+    return torch.cat(parts, dim=1)
 
 
 def _perceptron(inputs: int, targets: int, rng: np.random.Generator) -> nn.Sequential:

@@ -8,8 +8,11 @@ in table 2. The generator begins as pretraining on the space left it (`nas_surro
 Carried from round to round: parameters and moments of generator and surrogate, and what is left of the round's picks,
 so that a search that was killed goes on exactly.
 
+Architectures of several cells are searched as `nas_search.optimizers.cells_in_turn` says; `info` names the cell.
+
 Ranks. With one objective, by its values. Several objectives are summed by rank, each round with random weights of its
-own, so that rounds aim at different parts of the front; joint=true adds the ranks of the metrics of constraints
+own, so that rounds aim at different parts of the front, or with equal ones (`weighting`), as the paper's training-free
+search sums the ranks of condition number and linear regions; joint=true adds the ranks of the metrics of constraints
 (equation 4), joint=false leaves them out (equation 5). What breaks a constraint: the paper multiplies its rank by 1000,
 and then ranks anew; in the informed reading it comes after all that keeps them, the nearest first, so that a search
 with nothing feasible moves towards what is. Candidates are ranked by the same rule on predictions. Failed trials count
@@ -37,14 +40,17 @@ from nas_core.space import HasTwins, Space
 from nas_core.training_set import TrainingSet
 from nas_search.candidates import Picks, Seen, sameness
 from nas_search.optimizers.base import HistoryOptimizer, whole
+from nas_search.optimizers.cells_in_turn import CellsInTurn
 
 if TYPE_CHECKING:
     from nas_surrogates.generator_pretraining import Pretrained
+    from nas_surrogates.graph_rules import GraphArrays
     from nas_surrogates.target_scale import TargetScale
     from nas_surrogates.weighted_retraining import Expert
 
-LATENTS: Final = ("normal", "uniform")
-_DRAWS: Final = tuple(range(100, 1000, 100))
+WEIGHTINGS: Final = ("random", "equal")
+_DRAWS: Final = (100, 200, 400, 800, 1000, 2000)
+_VAIN: Final = 400
 _PENALTY: Final = 1000.0
 _REMEMBERED: Final = 1 << 16
 
@@ -60,8 +66,12 @@ class AGNet(HistoryOptimizer):
         initial: labels of random members before the first round.
         labels: of a round.
         candidates: new members among which a round picks.
-        latent: how latent vectors are drawn: "uniform" from -3 to 3 as the paper does, or "normal".
+        latent: how latent vectors are drawn (`nas_surrogates.latent_codes`): "sphere", "normal", or as the paper does
+            "quantiles" (text) or "uniform" from -3 to 3 (code).
         joint: whether the metrics of constraints are optimized, too.
+        weighting: of the ranks of several objectives: "random", drawn each round, or "equal".
+        cells: how the cells of an architecture are searched: "together", "phases" or "alternating".
+        phase: labels until the next cell is searched, with cells="phases"; the paper's 152 of 304.
         reading: "informed" or "paper" (`nas_surrogates.weighted_retraining`).
         surrogate: "mlp", "xgb" or "xgb_rank".
         epochs: of a round.
@@ -94,8 +104,11 @@ class AGNet(HistoryOptimizer):
         initial: int = 16,
         labels: int = 16,
         candidates: int = 100,
-        latent: str = "uniform",
+        latent: str = "sphere",
         joint: bool = False,
+        weighting: str = "random",
+        cells: str = "together",
+        phase: int = 152,
         reading: str = "informed",
         surrogate: str = "mlp",
         epochs: int = 30,
@@ -113,6 +126,7 @@ class AGNet(HistoryOptimizer):
     ) -> None:
         super().__init__(space, objectives, seed, allow_twins=allow_twins)
         from nas_surrogates.generator_pretraining import Pretraining
+        from nas_surrogates.latent_codes import LATENTS
         from nas_surrogates.trees import Trees
         from nas_surrogates.weighted_retraining import Retraining
 
@@ -123,6 +137,10 @@ class AGNet(HistoryOptimizer):
             raise InvalidOption("no such latent sampling", value=latent, expected="one of " + ", ".join(LATENTS))
         if not isinstance(joint, bool):
             raise InvalidOption("joint must be true or false", value=joint)
+        if weighting not in WEIGHTINGS:
+            raise InvalidOption("no such weighting", value=weighting, expected="one of " + ", ".join(WEIGHTINGS))
+        self.weighting, self.turns = weighting, CellsInTurn(cells, phase)
+        self.turns.check(space)
         if cache is not None and not isinstance(cache, str):
             raise InvalidOption("cache must be the name of a folder", value=cache)
         self.latent, self.joint, self.cache = latent, joint, cache
@@ -142,6 +160,7 @@ class AGNet(HistoryOptimizer):
         self._left: list[tuple[str, dict[str, Any]]] = []
         self._arrays: dict[str, NDArray[Any]] = {}
         self._learnt = 0
+        self._generator: Pretrained | None = None
         self._expert: Expert | None = None
 
     def _pick(self, history: History, n: int, picks: Picks) -> Sequence[dict[str, Any]]:
@@ -178,15 +197,23 @@ class AGNet(HistoryOptimizer):
         x = [*data.architectures, *data.failed]
         losses = np.concatenate([data.targets, np.tile(data.targets.max(axis=0), (len(data.failed), 1))])
         made, expert = self._made()
-        objective_weights = rng(self.seed, "weights", start).dirichlet(np.ones(len(self.objectives.objectives)))
+        objective_weights = self._objective_weights(start)
         ranks = self._ranks(losses, objective_weights)
         ranks[len(data) :] = len(ranks) - 1
         scales = self._scales(losses)
         targets = np.stack([scale.trained_to(losses[:, j]) for j, scale in enumerate(scales)], axis=1)
-        arrays = made.rules.encode(self.space, x)
-        expert.retrain(arrays, targets, rank_weights(ranks, self.retraining.k), rng(self.seed, "train", start))
-        members, scores, drawn, valid = self._candidates(expert, picks, rng(self.seed, "candidates", start))
+        names = made.rules.names
+        searched = self.turns.searched(start, max(start - self.initial, 0) // self.labels, len(names))
+        partner = self.turns.partner(self.space, x[int(np.argmin(ranks))], searched, self.seed)
+        weights = rank_weights(ranks, self.retraining.k)
+        expert.retrain(made.rules.encode(self.space, x), targets, weights, rng(self.seed, "train", start), searched)
+        kept = None if partner is None else made.rules.encode(self.space, [partner])
+        members, scores, drawn, valid = self._candidates(
+            expert, picks, rng(self.seed, "candidates", start), kept, searched
+        )
         info: dict[str, Any] = {"by": "generator", "round": start, "labels": len(data), "valid": valid / drawn}
+        if searched:
+            info["cell"] = names[searched[0]]
         if self.objectives.constraints:
             since = history.values[self._learnt :]
             info["feasible"] = float(self.objectives.feasible(since).mean()) if len(since) else 0.0
@@ -199,25 +226,37 @@ class AGNet(HistoryOptimizer):
         return [(self.space.text(members[i]), info) for i in order.tolist()]
 
     def _candidates(
-        self, expert: Expert, picks: Picks, stream: np.random.Generator
+        self,
+        expert: Expert,
+        picks: Picks,
+        stream: np.random.Generator,
+        kept_graphs: GraphArrays | None,
+        searched: tuple[int, ...],
     ) -> tuple[list[Architecture], NDArray[np.float32], int, int]:
         """New members, the scores they were generated by, how many graphs were drawn and how many were members."""
         found: dict[Any, tuple[Architecture, NDArray[np.float32]]] = {}
         drawn = valid = 0
         for n in _DRAWS:
-            members, scores = expert.generate(n, self.latent, stream)
+            members, scores = expert.generate(n, self.latent, stream, kept_graphs, searched)
             drawn, before = drawn + n, len(found)
             for a, own in zip(members, scores, strict=True):
                 valid += a is not None
                 if a is not None and picks.is_new(a):
                     found.setdefault(self._seen.key(a), (a, own))
-            if len(found) >= self.candidates or len(found) == before:
+            if len(found) >= self.candidates or (len(found) == before and n >= _VAIN):
                 break  # there are enough, or the generator has nothing new to give
         kept = list(found.values())
         if len(kept) > self.candidates:
             kept = [kept[i] for i in stream.choice(len(kept), self.candidates, replace=False).tolist()]
         given = np.stack([own for _, own in kept]) if kept else np.zeros((0, 0), dtype=np.float32)
         return [a for a, _ in kept], given, drawn, valid
+
+    def _objective_weights(self, start: int) -> NDArray[np.float64]:
+        """The share of each objective in the ranks of a round (m)."""
+        m = len(self.objectives.objectives)
+        if self.weighting == "equal":
+            return np.full(m, 1.0 / m)
+        return rng(self.seed, "weights", start).dirichlet(np.ones(m))
 
     def _ranks(self, losses: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.int64]:
         """Ranks from 0 by the rule of the module (n) of losses in the columns of the metrics (n x M)."""
@@ -248,7 +287,9 @@ class AGNet(HistoryOptimizer):
         from nas_surrogates.generator_pretraining import pretrained
         from nas_surrogates.weighted_retraining import Expert
 
-        made = pretrained(self.space, self.pretraining, self.cache)
+        if self._generator is None:  # the identity of a closed domain is all its texts
+            self._generator = pretrained(self.space, self.pretraining, self.cache)
+        made = self._generator
         if self._expert is None:
             expert = Expert(made, len(self.objectives.metrics), self.retraining, rng(self.seed, "surrogate"))
             if self._arrays:
@@ -285,6 +326,8 @@ class AGNet(HistoryOptimizer):
             "candidates": self.candidates,
             "latent": self.latent,
             "joint": self.joint,
+            "weighting": self.weighting,
+            **asdict(self.turns),
             **asdict(self.retraining),
             "pretraining": asdict(self.pretraining),
             "cache": self.cache,

@@ -12,6 +12,7 @@ from typing import Any
 from nas_core.objective import Objectives
 from nas_core.trial import Failure, Status
 from nas_search.report.numbers import device_time, duration, shown, shown_metrics, tested_first
+from nas_search.report.rounds import rounds_of
 from nas_search.report.table import Row
 
 _STYLE = """
@@ -80,6 +81,7 @@ def render(page: Page, most: int = 20) -> str:
         _best(page),
         *([f"<h2>Final training</h2>{_final(page.final)}"] if page.final else []),
         f"<h2>Best trials</h2>{_table(page, most)}",
+        _rounds(page),
         *([f"<h2>Failed trials</h2>{_failures(page.rows)}"] if _failed(page.rows) else []),
         f"<h2>Configuration</h2><pre><code>{escape(json.dumps(page.config, indent=2))}</code></pre>",
     ]
@@ -122,14 +124,16 @@ def _best_figures(page: Page) -> list[tuple[str, str]]:
 
 def _best(page: Page) -> str:
     if not page.best:
-        return "<p>No finished trial keeps the constraints.</p>"
+        near = next((row for row in page.rows if row.rank is not None), None)
+        nearest = "" if near is None else f" The nearest is {_shown_trial(page, near)}"
+        return f"<p>No finished trial keeps the constraints.{nearest}</p>"
     picture = f'<div class="picture">{page.cells}</div>' if page.cells else ""
-    lines = [
-        f"<p>Trial {row.trial.number}: {escape(shown_metrics(row.trial.metrics, page.objectives.metrics))}<br>"
-        f"<code>{escape(row.text)}</code></p>"
-        for row in page.drawn
-    ]
-    return picture + "".join(lines)
+    return picture + "".join(f"<p>T{_shown_trial(page, row)[1:]}</p>" for row in page.drawn)
+
+
+def _shown_trial(page: Page, row: Row) -> str:
+    metrics = shown_metrics(row.trial.metrics, page.objectives.metrics)
+    return f"trial {row.trial.number}: {escape(metrics)}<br><code>{escape(row.text)}</code>"
 
 
 def _final(final: Mapping[str, Any]) -> str:
@@ -161,6 +165,25 @@ def _table(page: Page, most: int) -> str:
         for row in rows
     ]
     return _html_table(head, body)
+
+
+def _rounds(page: Page) -> str:
+    rounds = rounds_of(page.rows, page.objectives)
+    if not rounds:
+        return ""
+    head = [("round from trial", True), ("trials", True), ("keep the constraints", True), ("share", True)]
+    body = [
+        [
+            "before" if one.start is None else str(one.start),
+            str(one.finished),
+            str(one.feasible),
+            f"{100 * one.feasible / one.finished:.0f} %",
+            "none" if one.best is None else shown(one.best),
+        ]
+        for one in rounds
+    ]
+    best = f"best {page.objectives.objectives[0].metric} among these"
+    return f"<h2>Rounds</h2>{_html_table([*head, (best, False)], body)}"
 
 
 def _failed(rows: Iterable[Row]) -> list[Failure]:
