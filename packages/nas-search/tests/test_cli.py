@@ -278,6 +278,8 @@ def test_options_of_training_come_together() -> None:
     assert study_config(options).evaluator == evaluator | {"network": {"channels": 4, "cells": 2}}
     changed = study_config(replace(options, recipe="digits:batch=32")).evaluator
     assert changed["recipe"] == {"name": "digits", "batch": 32}
+    texts = replace(options, data=None, evaluator="language:data=ptb", train=None, network=None)
+    assert study_config(texts).evaluator["epochs"] == 3
 
 
 def test_training_options_of_a_file_are_kept() -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -160,3 +165,54 @@ def make_text() -> Callable[..., TextSet]:
         return TextSet("counting", words, part("train", n), part("validation", n // 3), open_test)
 
     return make
+
+
+RUFF_RULES = "E,F,W,I,B,UP,RUF,PT,NPY,SIM,D1"
+
+
+@pytest.fixture
+def assert_formatted() -> Callable[[str], None]:
+    """That a source text is as a formatter leaves it and a linter wants it; skips the test without them."""
+    ruff = shutil.which("ruff") or shutil.which("ruff", path=str(Path(sys.executable).parent))
+    if ruff is None:
+        pytest.skip("ruff is not installed")
+
+    def check(text: str) -> None:
+        formatted = subprocess.run(
+            [ruff, "format", "--isolated", "--line-length=120", "-"], input=text, capture_output=True, text=True
+        )
+        assert formatted.stdout == text
+        options = ["--isolated", "--line-length=120", "--target-version=py311", f"--select={RUFF_RULES}"]
+        command = [ruff, "check", *options, "--ignore=D107", "-"]
+        checked = subprocess.run(command, input=text, capture_output=True, text=True)
+        assert checked.returncode == 0, checked.stdout
+
+    return check
+
+
+NO_TOOLKIT = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("nas_") or name.partition(".")[0] in ("safetensors", "torchvision"):
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Absent())
+import json, runpy
+for sys.argv in json.loads(sys.argv[1]):
+    runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture
+def run_alone() -> Callable[..., str]:
+    """What an exported file prints, command after command, where nothing of the toolkit can be imported."""
+
+    def run(*commands: list[str]) -> str:
+        command = [sys.executable, "-W", "ignore", "-c", NO_TOOLKIT, json.dumps(commands)]
+        finished = subprocess.run(command, capture_output=True, text=True)
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout
+
+    return run

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import struct
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -119,27 +116,6 @@ def test_every_primitive_is_told_as_it_is_computed(primitive: p.Primitive, input
     assert torch.equal(found(x), module(x))
 
 
-def ruff() -> str:
-    """The formatter; the tests that need it skip themselves without it."""
-    found = shutil.which("ruff") or shutil.which("ruff", path=str(Path(sys.executable).parent))
-    if found is None:
-        pytest.skip("ruff is not installed")
-    return found
-
-
-RUFF_RULES = "E,F,W,I,B,UP,RUF,PT,NPY,SIM,D1"
-
-
-def assert_formatted(text: str) -> None:
-    formatted = subprocess.run(
-        [ruff(), "format", "--isolated", "--line-length=120", "-"], input=text, capture_output=True, text=True
-    )
-    assert formatted.stdout == text
-    options = ["--isolated", "--line-length=120", "--target-version=py311", f"--select={RUFF_RULES}", "--ignore=D107"]
-    checked = subprocess.run([ruff(), "check", *options, "-"], input=text, capture_output=True, text=True)
-    assert checked.returncode == 0, checked.stdout
-
-
 def long_names(width: int) -> Network:
     """Sums, concatenations, chains and layers whose names leave no room on a line."""
     b = NetworkBuilder(Task("classification", (3, 8, 8), 10))
@@ -160,7 +136,7 @@ def long_names(width: int) -> Network:
 
 
 @pytest.mark.parametrize("width", [1, 12, 30, 45])
-def test_long_names_are_wrapped_as_a_formatter_would(width: int) -> None:
+def test_long_names_are_wrapped_as_a_formatter_would(width: int, assert_formatted: Callable[[str], None]) -> None:
     module = trained(long_names(width))
     found, text = exported(module)
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -169,7 +145,7 @@ def test_long_names_are_wrapped_as_a_formatter_would(width: int) -> None:
 
 
 def test_the_source_is_formatted_deterministic_and_imports_torch_alone(
-    make_network: Callable[..., Network],
+    make_network: Callable[..., Network], assert_formatted: Callable[[str], None]
 ) -> None:
     network = make_network()
     about = 'a text of """quotes""" and \\ and\r\nimport nothing\x00\n' + "w" * 300
@@ -290,31 +266,8 @@ def test_everything_is_written_and_checked(module: BuiltNetwork, images: ImageSe
     assert F.cross_entropy(logits, labels).item() == pytest.approx(score.loss, rel=1e-4)
 
 
-NO_TOOLKIT = """
-import sys
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.startswith("nas_") or name.partition(".")[0] in ("safetensors", "torchvision"):
-            raise ModuleNotFoundError(name)
-
-sys.meta_path.insert(0, Absent())
-import json, runpy
-for sys.argv in json.loads(sys.argv[1]):
-    runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-def run_alone(*commands: list[str]) -> str:
-    """What an exported file prints, command after command, where nothing of the toolkit can be imported."""
-    command = [sys.executable, "-W", "ignore", "-c", NO_TOOLKIT, json.dumps(commands)]
-    run = subprocess.run(command, capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    return run.stdout
-
-
 def test_the_file_classifies_images_where_there_is_only_torch(
-    module: BuiltNetwork, images: ImageSet, tmp_path: Path
+    module: BuiltNetwork, images: ImageSet, tmp_path: Path, run_alone: Callable[..., str]
 ) -> None:
     out = tmp_path / "out"
     export_network(module, images, out, formats=SOURCE_ONLY)

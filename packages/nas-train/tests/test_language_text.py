@@ -32,6 +32,7 @@ def test_a_folder_by_hand(folder: Path) -> None:
     assert text.validation.tolist() == [0, 4, 2, 3]
     assert text.split("test").tolist() == [4, 1, 3]
     assert text.words == 5
+    assert text.vocabulary == ("the", "cat", "sat", "<eos>", "<unk>")
     assert text.sizes == {"train": 9, "validation": 4}
 
 
@@ -53,7 +54,7 @@ def test_an_archive_reads_as_the_folder_it_was_made_from(folder: Path, tmp_path:
     }
     np.savez(path, **arrays, vocab=np.array(["the", "cat", "sat", "<eos>", "<unk>"]))
     again = open_text(path)
-    assert (again.words, again.checksum) == (text.words, text.checksum)
+    assert (again.words, again.checksum, again.vocabulary) == (text.words, text.checksum, text.vocabulary)
     assert again.split("test").tolist() == [4, 1, 3]
     assert again.train.dtype == np.int32
 
@@ -61,9 +62,18 @@ def test_an_archive_reads_as_the_folder_it_was_made_from(folder: Path, tmp_path:
 def test_without_a_vocabulary_the_largest_number_counts(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", train=np.array([0, 3]), validation=np.array([5, 1]), test=np.array([6, 0]))
     text = open_text(tmp_path / "a.npz")
-    assert text.words == 6
+    assert (text.words, text.vocabulary) == (6, None)
     with pytest.raises(InvalidData, match=r"out of range: 6 \(in a, test split"):
         text.split("test")
+
+
+def test_a_vocabulary_names_every_word(tmp_path: Path) -> None:
+    words = np.arange(3, dtype=np.int32)
+    numbers = np.array([7, 8, 9])  # no words, but as many
+    np.savez(tmp_path / "a.npz", train=words, valid=words, test=words, vocab=numbers)
+    assert (open_text(tmp_path / "a.npz").words, open_text(tmp_path / "a.npz").vocabulary) == (3, None)
+    with pytest.raises(InvalidData, match=r"in the vocabulary: 2 \(in a\); expected 3"):
+        TextSet("a", 3, words, words, lambda: words, ("x", "y"))
 
 
 def test_the_test_split_is_opened_by_its_name_only(make_text: Callable[..., TextSet]) -> None:

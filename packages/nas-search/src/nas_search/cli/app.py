@@ -77,7 +77,7 @@ def search(
     ] = None,
     threads: Annotated[int | None, typer.Option(metavar="N", help="CPU threads of one evaluation.")] = None,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs of training.")] = None,
-    recipe: Annotated[str | None, typer.Option(metavar="NAME", help="Named recipe of training.")] = None,
+    recipe: Annotated[str | None, typer.Option(metavar="NAME[:KEY=VALUE,…]", help="Recipe of training.")] = None,
     train: Annotated[str | None, typer.Option(metavar="KEY=VALUE,…", help="More options of the training.")] = None,
     network: Annotated[
         str | None, typer.Option(metavar="KEY=VALUE,…", help="Size of the networks, such as channels=8,cells=1.")
@@ -189,10 +189,11 @@ def train(
         int | None, typer.Option(metavar="N", min=1, help="Train N networks of each generator: mean and deviation.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(metavar="digits|cifar10|FILE.npz|FOLDER", help="Images. [default: the search's]")
+        str | None,
+        typer.Option(metavar="digits|cifar10|FILE.npz|FOLDER", help="Images or text. [default: the search's]"),
     ] = None,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Epochs of training.")] = None,
-    recipe: Annotated[str | None, typer.Option(metavar="NAME", help="Named recipe of training.")] = None,
+    recipe: Annotated[str | None, typer.Option(metavar="NAME[:KEY=VALUE,…]", help="Recipe of training.")] = None,
     network: Annotated[
         str | None, typer.Option(metavar="KEY=VALUE,…", help="Size of the network. [default: the search's]")
     ] = None,
@@ -399,7 +400,7 @@ def table_build(
     metric: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Keep this metric; may be given again. [default: all]")
     ] = None,
-    recipe: Annotated[str | None, typer.Option(metavar="NAME", help="Named recipe of training.")] = None,
+    recipe: Annotated[str | None, typer.Option(metavar="NAME[:KEY=VALUE,…]", help="Recipe of training.")] = None,
     train: Annotated[str | None, typer.Option(metavar="KEY=VALUE,…", help="More options of the training.")] = None,
     network: Annotated[str | None, typer.Option(metavar="KEY=VALUE,…", help="Size of the networks.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all random numbers. [default: 0]")] = None,

@@ -42,7 +42,7 @@ def export(
     """Export the network that was trained to the end, else the kept one of a trial.
 
     Raises:
-        NasError: there are no weights, the network is no classifier, a check fails, or nas-train is not installed.
+        NasError: there are no weights, a check fails, or nas-train is not installed.
     """
     with Study.open(directory, read_only=True) as study:
         trial, weights = _weights(study, number, directory / "final" if final is None else final)
@@ -97,7 +97,7 @@ def _weights(study: Study, number: int | None, folder: Path) -> tuple[Trial, Wei
             f"no weights have been kept of trial {trial.number}",
             place=str(study.directory),
             remedy=f"`nas train {study.directory} --trial {trial.number}` trains it to the end; a search keeps what it"
-            " trains with --train keep=true.",
+            " trains where its evaluator has keep=true (--train keep=true on images).",
         )
     data = study.config.evaluator.get("data")
     details = {name: value for name, value in measured.details.items() if name not in ("curve", "data")}

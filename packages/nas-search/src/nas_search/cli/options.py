@@ -17,6 +17,7 @@ _TRAINING = ("epochs", "recipe", "train", "network")
 _OPTIMIZER = {"name": "evolution"}
 OF_TEXTS = ("language", "shared_language")
 """Evaluators that train language models; their option `data` is a file or a folder."""
+_THAT_TRAIN = ("train", "shared_weights", *OF_TEXTS)
 _OF_IMAGES = ("train", "proxies", "measure", "shared_weights")  # whose option `data` is a set, a file or a folder
 _OF_TABLES = ("table", "surrogate_table")  # evaluators whose option `file` is a table
 
@@ -144,7 +145,7 @@ def _set_evaluator(mapping: dict[str, Any], options: SearchOptions) -> None:
 
 def _with_training(evaluator: dict[str, Any], options: SearchOptions) -> dict[str, Any]:
     given = {name: getattr(options, name) for name in _TRAINING if getattr(options, name) is not None}
-    if given and evaluator["name"] != "train":
+    if given and evaluator["name"] not in _THAT_TRAIN:
         raise InvalidOption(
             f"--{next(iter(given))} is an option of training, and this search trains nothing", expected="--data"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import exp
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,12 +18,13 @@ from nas_core.trial import Measurement, Trial
 from nas_search.cli.draw import chosen_trial
 from nas_search.cli.final import RESULT, finals, place_of, read_final, write_final
 from nas_search.cli.inspect import best_trials
-from nas_search.cli.options import data_source, options_of
+from nas_search.cli.options import OF_TEXTS, data_source, options_of, recipe_of
 from nas_search.cli.output import print_json, say
 from nas_search.report.numbers import device_time, shown, shown_metrics, tested_first
 from nas_search.study import Study
 
 if TYPE_CHECKING:
+    from nas_train.language.loop import LanguageEpoch
     from nas_train.loop import Epoch
 
 _COMPARED = ("data", "network", "recipe", "epochs")
@@ -94,9 +96,10 @@ def train(directory: Path, which: Which, options: FinalOptions, out: Path | None
             _check_untested(folder, members[0].trial.number)
         settings = _settings(study.config.evaluator, options)
         done = _done(folder, members, settings) if several else {}
-        more = {"seed": study.config.seed, "threads": study.config.threads}
-        space = study.space
-    run = partial(_trained, _train_final(), space, settings=settings, more=more, json=json)
+        threads = {} if study.config.threads is None else {"threads": study.config.threads}
+        more = {"seed": study.config.seed, **threads}
+        space, language = study.space, study.config.evaluator["name"] in OF_TEXTS
+    run = partial(_trained, _train_final(language), space, settings=settings, more=more, json=json)
     results, failed = [], []
     for member in members:
         if member.place in done:
@@ -180,7 +183,7 @@ def _trained(
     trial, text, place, draw = member
     say(f"training {member.name} anew: {text}")
     try:
-        measured = train_final(space, trial.architecture, out=place, draw=draw, on_epoch=_say_epoch, **settings, **more)
+        measured = train_final(space, trial.architecture, out=place, draw=draw, **settings, **more)
     except KeyboardInterrupt:
         say("stopped before the test; the same command goes on from the last epoch")
         raise typer.Exit(130) from None
@@ -231,30 +234,48 @@ def _tested(trial: int, place: Path) -> InvalidOption:
 
 def _settings(evaluator: Mapping[str, Any], options: FinalOptions) -> dict[str, Any]:
     """On what and how to train: what was typed, else what the search trained with; never its short recipe."""
-    search = evaluator if evaluator["name"] == "train" else {}
-    data = search.get("data") if options.data is None else data_source(options.data)
+    language = evaluator["name"] in OF_TEXTS
+    search = evaluator if language or evaluator["name"] in ("train", "shared_weights") else {}
+    data = search.get("data") if options.data is None else data_source(options.data, named=not language)
     if data is None:
         raise InvalidOption("the search trained nothing, so nothing says on which images to train", expected="--data")
-    network = search.get("network") if options.network is None else options_of("network", options.network)
+    network = _alone(search.get("network")) if options.network is None else options_of("network", options.network)
     settings = {"data": data, "network": network, "device": search.get("device", "cpu")}
-    typed = {"recipe": options.recipe, "epochs": options.epochs}
+    recipe = None if options.recipe is None else recipe_of(options.recipe)
+    typed = {"recipe": recipe, "epochs": options.epochs}
     return settings | {name: value for name, value in typed.items() if value is not None}
 
 
-def _train_final() -> Callable[..., Measurement]:
+def _alone(network: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Options of a search's network without the form that members share weights in: alone the usual one does."""
+    return None if network is None else {name: value for name, value in network.items() if name != "shared"}
+
+
+def _train_final(language: bool) -> Callable[..., Measurement]:
+    """The last training of a recurrent cell, or of a classifier of images."""
     try:
+        if language:
+            from nas_train.language.final import train_final_language
+
+            return partial(train_final_language, on_epoch=_say_language_epoch)
         from nas_train.final import train_final
     except ImportError as error:
         raise RegistryError(
             f"training needs nas-train, which does not import ({error})",
             remedy="Install the extra `train` of nas-search.",
         ) from error
-    return train_final
+    return partial(train_final, on_epoch=_say_epoch)
 
 
 def _say_epoch(epoch: Epoch) -> None:
     score = epoch.validation
     validated = "" if score is None else f", val_accuracy {shown(score.accuracy)}, val_loss {shown(score.loss)}"
+    say(f"epoch {epoch.number}: train_loss {shown(epoch.train_loss)}{validated}")
+
+
+def _say_language_epoch(epoch: LanguageEpoch) -> None:
+    nats = epoch.validation
+    validated = "" if nats is None else f", val_perplexity {shown(exp(nats))}, val_loss {shown(nats)}"
     say(f"epoch {epoch.number}: train_loss {shown(epoch.train_loss)}{validated}")
 
 

@@ -32,6 +32,8 @@ from nas_core.primitives import (
     Pooling,
     Primitive,
     Shape,
+    StateIn,
+    StateOut,
     Zero,
 )
 from nas_train.build import inputs_read, needed_nodes
@@ -42,7 +44,8 @@ from nas_train.export.names import attributes, block_of, identifier
 DEEPEST = 3
 """How many computations one line puts into one another."""
 _PASSING = "y"
-_HANDED_ON = (Identity, DropPath)
+_GIVEN = (Input, StateIn)
+_HANDED_ON = (Identity, DropPath, StateOut)
 _TORCH = frozenset({"sigmoid", "tanh"})
 
 
@@ -101,14 +104,28 @@ class Block(NamedTuple):
     done: tuple[str, ...]
 
 
-def forward_blocks(network: Network, layers: Mapping[int, str]) -> tuple[list[Block], str]:
-    """The statements of a network's forward pass on images `x`, and the name of the value that it gives.
+class Forward(NamedTuple):
+    """A forward pass on images, or on the vector of one time step, `x`.
 
     Args:
-        network: has logits as its only output.
+        blocks: its statements.
+        output: the name of the value that it gives.
+        states: the name of each state before the step and of its value after it, by the state's own name.
+    """
+
+    blocks: tuple[Block, ...]
+    output: str
+    states: Mapping[str, tuple[str, str]]
+
+
+def forward_pass(network: Network, layers: Mapping[int, str]) -> Forward:
+    """The statements of a network's forward pass.
+
+    Args:
+        network: has one output; a state that it gives a new value is one that it reads.
         layers: attribute of the module by node, for nodes that are layers.
     """
-    return _Writer(network, layers).blocks()
+    return _Writer(network, layers).forward()
 
 
 class _Writer:
@@ -120,6 +137,8 @@ class _Writer:
         readers: by node, the nodes that compute with its value.
         last: by node, the number of the run after which nobody reads its value.
         names: by node, what its value is called.
+        before: by the name of a state, the node that reads it.
+        after: by the name of a state, the node whose value it takes.
     """
 
     def __init__(self, network: Network, layers: Mapping[int, str]) -> None:
@@ -131,8 +150,12 @@ class _Writer:
             handed_on = isinstance(node.primitive, _HANDED_ON) or (isinstance(node.primitive, Add) and len(reads) == 1)
             self.origin[i] = self.origin[reads[0]] if handed_on else i
         computed = [i for i in needed if self.origin[i] == i]
-        self.logits = self.origin[network.outputs[0][1]]
-        self.inputs = {i for i in computed if isinstance(network.nodes[i].primitive, Input)}
+        self.output = self.origin[network.outputs[0][1]]
+        primitives = {i: network.nodes[i].primitive for i in needed}
+        self.before = {p.state: i for i, p in primitives.items() if isinstance(p, StateIn)}
+        self.after = {p.state: self.origin[i] for i, p in primitives.items() if isinstance(p, StateOut)}
+        self.inputs = {i for i in computed if isinstance(network.nodes[i].primitive, _GIVEN)}
+        results = {self.output, *self.after.values()}
         lines = [i for i in computed if i not in self.inputs]
         grouped = groupby(lines, lambda i: block_of(network.nodes[i].name))
         self.runs = [(scope, list(nodes)) for scope, nodes in grouped]
@@ -142,15 +165,15 @@ class _Writer:
                 self.readers[j].append(i)
         run_of = {i: number for number, (_, nodes) in enumerate(self.runs) for i in nodes}
         self.last = {i: max((run_of[j] for j in self.readers[i]), default=0) for i in computed}
-        self.last[self.logits] = len(self.runs)
+        self.last.update(dict.fromkeys(results, len(self.runs)))
         self.names = self._named({i for i in lines if self.last[i] > run_of[i]})
         for _, nodes in self.runs:
             for i, following in pairwise(nodes):
-                if self.readers[i] == [following] and self._reads(following) == [i]:
+                if self.readers[i] == [following] and self._reads(following) == [i] and i not in results:
                     self.names[i] = _PASSING
 
-    def blocks(self) -> tuple[list[Block], str]:
-        """All lines, and the name of the logits."""
+    def forward(self) -> Forward:
+        """All lines, and the names of what they give."""
         blocks: list[Block] = []
         alive: list[int] = []
         for number, (scope, nodes) in enumerate(self.runs):
@@ -160,8 +183,10 @@ class _Writer:
             alive += [line.node for line in lines]
             done = list(dict.fromkeys(self.names[i] for i in alive if self.last[i] == number))
             alive = [i for i in alive if self.last[i] > number]
-            blocks.append(Block(scope, tuple(lines), tuple(done) if number + 1 < len(self.runs) else ()))
-        return blocks, self.names[self.logits]
+            let_go = number + 1 < len(self.runs) and not self.before  # the vectors of a time step are small
+            blocks.append(Block(scope, tuple(lines), tuple(done) if let_go else ()))
+        states = {name: (self.names[i], self.names[self.after[name]]) for name, i in self.before.items()}
+        return Forward(tuple(blocks), self.names[self.output], states)
 
     def _reads(self, i: int) -> list[int]:
         """The nodes whose values a node's line names."""
@@ -171,7 +196,8 @@ class _Writer:
         """Names of values: of the whole position where another block reads it, else without the block's."""
         nodes = self.network.nodes
         whole = attributes(nodes[i].name for i in self.readers)
-        names = {i: whole[nodes[i].name] for i in crossing} | dict.fromkeys(self.inputs, "x")
+        entry = {i: "x" for i in self.inputs if isinstance(nodes[i].primitive, Input)}
+        names = {i: whole[nodes[i].name] for i in crossing | self.inputs} | entry
         outside = set(names.values())
         for scope, members in self.runs:
             taken = set(outside)
@@ -236,7 +262,7 @@ def _expression(primitive: Primitive, inputs: Sequence[str], shape: Shape) -> Ex
         case Flatten():
             return Expression("torch.flatten(", (first, "1"))
     raise InvalidNetwork(
-        "this cannot be exported", value=primitive, expected="a network that classifies images, without states"
+        "this cannot be exported", value=primitive, expected="a primitive of classifiers and of recurrent cells"
     )
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from torch import nn
 
 _REPEATED = re.compile(r"(cell|block)\d*")
-_RESERVED = frozenset({"self", "x", "y", "torch", "nn", "F", "zeros", "min_pool2d", *dir(builtins), *keyword.kwlist})
+_USED = ("self", "x", "y", "states", "torch", "nn", "F", "zeros", "min_pool2d")
+_RESERVED = frozenset({*_USED, *dir(builtins), *keyword.kwlist})
 _MODULE = nn.Module()
 
 

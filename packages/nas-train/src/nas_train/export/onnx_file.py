@@ -1,21 +1,35 @@
-"""A network as an ONNX file, for any number of images at a time. Served by the extra `onnx`."""
+"""A network as an ONNX file, for any number of images or texts at a time. Served by the extra `onnx`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor
 from torch.export import ExportedProgram
+from torch.utils._pytree import tree_leaves, tree_unflatten
 
 NEEDED = ("onnx", "onnxscript")
-INPUT, OUTPUT = "images", "logits"
 FEW = 8
-"""How many images the slow reference evaluator is given."""
+"""How many images or texts the slow reference evaluator is given."""
+MANY = 2**31
+
+
+class Opened(NamedTuple):
+    """A file that runs.
+
+    Args:
+        run: called as the network is.
+        by: who runs it.
+        most: how many images or texts it should be given.
+    """
+
+    run: Callable[..., Any]
+    by: str
+    most: int
 
 
 def missing() -> list[str]:
@@ -23,32 +37,40 @@ def missing() -> list[str]:
     return [name for name in NEEDED if find_spec(name) is None]
 
 
-def write_onnx(path: Path, program: ExportedProgram) -> None:
-    """Write the file, weights included."""
+def write_onnx(path: Path, program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Write the file, weights included; the names are those of all tensors, in order."""
     torch.onnx.export(
         program,
         (),
         str(path),
-        input_names=[INPUT],
-        output_names=[OUTPUT],
+        input_names=list(inputs),
+        output_names=list(outputs),
         external_data=False,
         dynamo=True,
         verbose=False,
     )
 
 
-def run_onnx(path: Path, images: Tensor) -> tuple[str, Tensor]:
-    """Who ran a written file, and the logits (b x k) of all images, or of the first `FEW` without onnxruntime."""
+def open_onnx(path: Path, program: ExportedProgram, inputs: Sequence[str], outputs: Sequence[str]) -> Opened:
+    """A written file, run by onnxruntime where that is installed, else by onnx itself.
+
+    Args:
+        path: the file.
+        program: what it was written from.
+        inputs: the names it was written with.
+        outputs: likewise.
+    """
     if find_spec("onnxruntime") is not None:
         runtime = import_module("onnxruntime")
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        return f"onnxruntime {runtime.__version__}", _in_two(session.run, images)
-    onnx = import_module("onnx")
-    evaluator = import_module("onnx.reference").ReferenceEvaluator(str(path))
-    return f"the reference evaluator of onnx {onnx.__version__}", _in_two(evaluator.run, images[:FEW])
+        by, most = f"onnxruntime {runtime.__version__}", MANY
+    else:
+        session = import_module("onnx.reference").ReferenceEvaluator(str(path))
+        by, most = f"the reference evaluator of onnx {import_module('onnx').__version__}", FEW
 
+    def run(*arguments: Any) -> Any:
+        given = {name: tensor.numpy() for name, tensor in zip(inputs, tree_leaves(arguments), strict=True)}
+        found = [torch.tensor(array) for array in session.run(list(outputs), given)]
+        return tree_unflatten(found, program.call_spec.out_spec)
 
-def _in_two(run: Any, images: Tensor) -> Tensor:
-    """The logits of all images, the last of which goes through alone."""
-    parts = (images[:-1], images[-1:])
-    return torch.tensor(np.concatenate([run([OUTPUT], {INPUT: part.numpy()})[0] for part in parts]))
+    return Opened(run, by, most)

@@ -1,25 +1,30 @@
-"""A network as a program of torch.export, for any number of images at a time."""
+"""A network as a program of torch.export, for any number of images or texts at a time."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.export import Dim, ExportedProgram
 
 EXAMPLES = 2
-"""Images that the program is traced with; of one image torch would take the number for a constant."""
+"""Images or texts that a program is traced with; of one torch would take the number for a constant."""
+ANY = Dim("b", min=1)
+"""A number of images or texts."""
 
 
-def trace(network: nn.Module, images: Tensor) -> ExportedProgram:
+def trace(network: nn.Module, examples: tuple[Any, ...], dynamic: tuple[Any, ...]) -> ExportedProgram:
     """The program of a network in evaluation mode.
 
     Args:
         network: the exported module.
-        images: b x c x h x w with at least `EXAMPLES` images.
+        examples: its arguments, of `EXAMPLES` images or texts.
+        dynamic: of each argument, `{axis: ANY}` for the axis of images or texts.
     """
-    program = torch.export.export(network.eval(), (images[:EXAMPLES],), dynamic_shapes=({0: Dim("b", min=1)},))
+    program = torch.export.export(network.eval(), examples, dynamic_shapes=dynamic)
     for node in program.graph.nodes:  # where it was traced: folders of this machine, which are nobody's business
         node.meta.pop("stack_trace", None)
     return program
@@ -30,9 +35,7 @@ def write_program(path: Path, program: ExportedProgram) -> None:
     torch.export.save(program, path)
 
 
-def run_program(path: Path, images: Tensor) -> Tensor:
-    """The logits (b x k) that a written program gives for all images, the last of which goes through alone."""
-    program = torch.export.load(path).module()
-    with torch.inference_mode():
-        logits: Tensor = torch.cat([program(images[:-1]), program(images[-1:])])
-    return logits
+def load_program(path: Path) -> Callable[..., Any]:
+    """What a written file holds; it is called as the network is."""
+    program: Callable[..., Any] = torch.export.load(path).module()
+    return program

@@ -1,4 +1,4 @@
-"""A network as one source file that needs torch alone.
+"""A classifier of images as one source file that needs torch alone.
 
 The file holds a class `Network` (layers by name, the forward pass as straight lines), what prepares images for it, a
 reader of its weights, and a command line. What only training needs stays out: the auxiliary head, dropped paths, and
@@ -16,7 +16,7 @@ from nas_core.network import Network, Node
 from nas_core.primitives import Attention, Input, Pooling, StateIn, StateOut, WeightedSum, Zero
 from nas_train.build import inputs_read, needed_nodes
 from nas_train.export import fixed, text
-from nas_train.export.forward import Block, forward_blocks, statement
+from nas_train.export.forward import Forward, forward_pass, statement
 from nas_train.export.layers import constructor
 from nas_train.export.names import attributes, block_of
 
@@ -36,7 +36,7 @@ def inference(network: Network) -> Network:
             "only networks that classify images can be exported",
             value=network.task.kind,
             expected="a task of classification, and no recurrent states",
-            remedy="A language model is kept as a checkpoint, which nas_train.checkpoint.load_network reads.",
+            remedy="nas_train.export.export_language exports a language model.",
         )
     logits = [output for output in network.outputs if output[0] == "logits"]
     if not logits:
@@ -81,12 +81,15 @@ def source(network: Network, mean: Sequence[float], deviation: Sequence[float], 
         InvalidNetwork: it does not classify images.
     """
     network = inference(network)
-    layers = layer_names(network)
-    blocks, logits = forward_blocks(network, layers)
-    own = [part.strip("\n") for part in [*_helpers(network), _module(network, layers, blocks, logits)]]
+    own = [*helpers([network]), _module(network)]
     functional = any(re.search(r"\bF\.", part) for part in own)
-    common = [part.strip("\n") for part in (fixed.PREPARE, fixed.READ_WEIGHTS, fixed.MAIN)]
-    return "\n\n\n".join([_head(network, mean, deviation, about, functional), *own, *common]) + "\n"
+    head = _head(network, mean, deviation, about, functional)
+    return joined([head, *own, fixed.PREPARE, fixed.READ_WEIGHTS, fixed.MAIN])
+
+
+def joined(parts: Sequence[str]) -> str:
+    """The parts of a file as one text."""
+    return "\n\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
 def _head(network: Network, mean: Sequence[float], deviation: Sequence[float], about: str, functional: bool) -> str:
@@ -127,17 +130,19 @@ def _constant(name: str, values: Sequence[float]) -> list[str]:
     return [line] if len(line) <= text.WIDTH else [f"{name} = (", *[f"    {number}," for number in numbers], ")"]
 
 
-def _helpers(network: Network) -> list[str]:
-    """The classes and functions that torch lacks, as far as this network uses them."""
-    used = [network.nodes[i].primitive for i in needed_nodes(network)]
+def helpers(networks: Sequence[Network]) -> list[str]:
+    """The classes and functions that torch lacks, as far as these networks use them."""
+    used = [network.nodes[i].primitive for network in networks for i in needed_nodes(network)]
     found = [(fixed.WEIGHTED_SUM, WeightedSum), (fixed.ATTENTION, Attention), (fixed.ZEROS, Zero)]
     parts = [part for part, kind in found if any(isinstance(primitive, kind) for primitive in used)]
     minimum = any(isinstance(primitive, Pooling) and primitive.kind == "min" for primitive in used)
     return [*parts, fixed.MIN_POOL] if minimum else parts
 
 
-def _module(network: Network, layers: Mapping[int, str], blocks: Sequence[Block], logits: str) -> str:
+def _module(network: Network) -> str:
     """The class `Network`."""
+    layers = layer_names(network)
+    forward = forward_pass(network, layers)
     c, h, w = network.task.input_shape
     lines = [
         "class Network(nn.Module):",
@@ -145,20 +150,21 @@ def _module(network: Network, layers: Mapping[int, str], blocks: Sequence[Block]
         "",
         "    def __init__(self) -> None:",
         "        super().__init__()",
-        *_indented(_layer_lines(network, layers)),
+        *indented(layer_lines(network, layers)),
         "",
         "    def forward(self, x: Tensor) -> Tensor:",
         '        """Logits of images."""',
-        *_indented(_forward_lines(network, blocks, logits)),
+        *indented(forward_lines(network, forward, returned=True)),
     ]
     return "\n".join(lines)
 
 
-def _indented(lines: Sequence[str]) -> list[str]:
+def indented(lines: Sequence[str]) -> list[str]:
+    """Lines as those of a method."""
     return [f"{text.INDENT}{line}" for line in lines]
 
 
-def _layer_lines(network: Network, layers: Mapping[int, str]) -> list[str]:
+def layer_lines(network: Network, layers: Mapping[int, str]) -> list[str]:
     """What makes the layers, block by block."""
     lines = []
     for scope, nodes in groupby(layers, lambda i: block_of(network.nodes[i].name)):
@@ -169,17 +175,24 @@ def _layer_lines(network: Network, layers: Mapping[int, str]) -> list[str]:
     return lines
 
 
-def _forward_lines(network: Network, blocks: Sequence[Block], logits: str) -> list[str]:
-    """The statements of the forward pass, block by block."""
-    lines = []
-    for block in blocks:
+def forward_lines(network: Network, forward: Forward, *, returned: bool = False) -> list[str]:
+    """The statements of a forward pass, block by block.
+
+    Args:
+        network: the network.
+        forward: its forward pass.
+        returned: whether the last line, which gives the output then, returns it.
+    """
+    lines: list[str] = []
+    last = forward.blocks[-1].lines[-1] if forward.blocks else None
+    for block in forward.blocks:
         shape = " x ".join(map(str, network.shapes[block.lines[-1].node]))
         lines += [f"# {block.scope}: to b x {shape}"] if block.scope else []
         for line in block.lines:
-            result = line is blocks[-1].lines[-1]
-            lines += statement("return " if result else f"{line.target} = ", line.value)
+            start = "return " if returned and line is last else f"{line.target} = "
+            lines += statement(start, line.value)
         lines += _deletions(block.done)
-    return lines if blocks else [f"return {logits}"]
+    return [*lines, f"return {forward.output}"] if returned and last is None else lines
 
 
 def _deletions(names: Sequence[str]) -> list[str]:

@@ -11,6 +11,8 @@ from nas_core.network import Network
 from nas_train import checkpoint as checkpoints
 from nas_train.language.model import LanguageModel
 
+_DESCRIPTION = frozenset({"networks", "words", "tied"})
+
 
 def save_language(place: Path, model: LanguageModel, metadata: Mapping[str, Any]) -> Path:
     """Write a trained language model: its description and its parameters.
@@ -34,6 +36,15 @@ def save_language(place: Path, model: LanguageModel, metadata: Mapping[str, Any]
     return checkpoints.save(place, checkpoints.module_tensors(model), {**metadata, **described})
 
 
+def holds_language(path: Path) -> bool:
+    """Whether a checkpoint is one of a language model.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    return checkpoints.load(path).metadata.keys() >= _DESCRIPTION
+
+
 def load_language(path: Path) -> tuple[LanguageModel, Mapping[str, Any]]:
     """Read a trained language model, in evaluation mode, and what was said about it.
 
@@ -43,7 +54,7 @@ def load_language(path: Path) -> tuple[LanguageModel, Mapping[str, Any]]:
     """
     checkpoint = checkpoints.load(path)
     about = checkpoint.metadata
-    if not {"networks", "words", "tied"} <= about.keys():
+    if not about.keys() >= _DESCRIPTION:
         raise StoreError("a checkpoint without a language model's description", place=str(path))
     networks = [Network.from_config(network) for network in about["networks"]]
     model = LanguageModel(networks, about["words"], tied=about["tied"])

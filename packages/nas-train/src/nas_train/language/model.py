@@ -241,24 +241,38 @@ def _linear_inputs(network: Network) -> list[tuple[str, list[tuple[str, int]], b
     return found
 
 
+def hidden_node(network: Network, place: str | None = None) -> int:
+    """The node whose vector one time step of a cell hands on.
+
+    Args:
+        network: the time step.
+        place: where it stands, for the error.
+
+    Raises:
+        InvalidNetwork: it is none.
+    """
+    outputs = dict(network.outputs)
+    if network.task.kind != "language" or "hidden" not in outputs:
+        raise InvalidNetwork(
+            "not one time step of a recurrent cell",
+            value=f"{network.task.kind}, outputs {', '.join(outputs)}",
+            place=place,
+            expected='a network for language with the output "hidden"',
+        )
+    return outputs["hidden"]
+
+
 def _check(networks: tuple[Network, ...], tied: bool) -> list[int]:
     """The width of the words' vectors, then of each layer's output."""
     if not networks:
         raise InvalidNetwork("a language model needs a layer", value=0)
     widths = list(networks[0].task.input_shape)
     for i, network in enumerate(networks):
-        outputs = dict(network.outputs)
         place = f"layer {i}"
-        if network.task.kind != "language" or "hidden" not in outputs:
-            raise InvalidNetwork(
-                "not one time step of a recurrent cell",
-                value=f"{network.task.kind}, outputs {', '.join(outputs)}",
-                place=place,
-                expected='a network for language with the output "hidden"',
-            )
+        hidden = hidden_node(network, place)
         if list(network.task.input_shape) != widths[-1:]:
             raise InvalidNetwork("a layer of another width", value=network.task.input_shape, place=place)
-        widths += network.shapes[outputs["hidden"]]
+        widths += network.shapes[hidden]
     if tied and widths[-1] != widths[0]:
         raise InvalidNetwork(
             "tied weights need a last layer as wide as the words' vectors", value=widths[-1], expected=str(widths[0])

@@ -43,9 +43,10 @@ class TextSet:
         train: numbers from 0 to k - 1, in the order of the text.
         validation: the text to compare models on.
         open_test: loads the test split; called by `split("test")` and nowhere else.
+        vocabulary: the k words by their numbers, where they are known.
 
     Raises:
-        InvalidData: a split that is too short, or a number out of range.
+        InvalidData: a split that is too short, a number out of range, or another number of words in the vocabulary.
     """
 
     name: str
@@ -53,10 +54,18 @@ class TextSet:
     train: Tokens
     validation: Tokens
     open_test: Callable[[], Tokens] = field(repr=False)
+    vocabulary: tuple[str, ...] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.words < 2:
             raise InvalidData("a text needs at least two different words", value=self.words, place=self.name)
+        if self.vocabulary is not None and len(self.vocabulary) != self.words:
+            raise InvalidData(
+                "another number of words in the vocabulary",
+                value=len(self.vocabulary),
+                place=self.name,
+                expected=str(self.words),
+            )
         self._check("train", self.train)
         self._check("validation", self.validation)
 
@@ -134,11 +143,16 @@ def _from_npz(path: Path) -> TextSet:
             )
         found[split] = name
     train, validation = _numbers(path, found["train"]), _numbers(path, found["validation"])
+    words, vocabulary = int(max(train.max(initial=0), validation.max(initial=0))) + 1, None
     if "vocab" in names:
-        words = _in_archive(path, lambda file: int(file["vocab"].shape[0]), ", array vocab")
-    else:
-        words = int(max(train.max(initial=0), validation.max(initial=0))) + 1
-    return TextSet(path.stem, words, train, validation, lambda: _numbers(path, found["test"]))
+        words, vocabulary = _in_archive(path, _vocabulary, ", array vocab")
+    return TextSet(path.stem, words, train, validation, lambda: _numbers(path, found["test"]), vocabulary)
+
+
+def _vocabulary(file: Mapping[str, NDArray[Any]]) -> tuple[int, tuple[str, ...] | None]:
+    """The number of words, and the words where they are text."""
+    listed = file["vocab"]
+    return int(listed.shape[0]), tuple(listed.tolist()) if listed.dtype.kind == "U" and listed.ndim == 1 else None
 
 
 def _numbers(path: Path, name: str) -> Tokens:
@@ -181,7 +195,9 @@ def _from_folder(folder: Path) -> TextSet:
         return np.fromiter((numbers.get(word, unknown) for word in words), dtype=np.int32, count=len(words))
 
     validation = numbered(_words(folder, "valid"))
-    return TextSet(folder.name, len(numbers), numbered(train), validation, lambda: numbered(_words(folder, "test")))
+    return TextSet(
+        folder.name, len(numbers), numbered(train), validation, lambda: numbered(_words(folder, "test")), tuple(numbers)
+    )
 
 
 def _words(folder: Path, split: str) -> list[str]:
