@@ -1,39 +1,53 @@
-"""MOBO against botorch's qLogNEHVI with a Gaussian process, and against NSGA-II, on functions with known fronts.
+"""MOBO against botorch's qLogNEHVI with a Gaussian process, and against NSGA-II: functions with known fronts, a table.
 
-    python benchmarks/mobo.py [--problems zdt1 zdt2 dtlz2] [--methods mobo mobo_gp qlognehvi nsga2] [--seeds 10]
+    python benchmarks/mobo.py [--problems zdt1 zdt2 dtlz2 nb201_pixel3] [--methods mobo mobo_gp qlognehvi nsga2] \
+        [--seeds 10] [--journal mobo.jsonl] [--processes 2] [--minutes N]
 
-ZDT1, ZDT2 and DTLZ2 with 6 real decisions and 2 objectives, reference point (1.1, 1.1) for each. All methods of a seed
-begin with the same 12 random points. After 100 evaluations in batches of 8 the gain is the hypervolume less that of the
-first 12; NSGA-II (population 20, one at a time) has 200 evaluations. Keeps the hypervolume after each batch. With
-`--add` the runs are added to those that the result has, the same ones replaced.
+zdt1, zdt2, dtlz2: functions of 6 real decisions with 2 objectives, reference point (1.1, 1.1) for each. nb201_pixel3:
+NAS-Bench-201's CIFAR-10 validation accuracy after 200 epochs (%) and the latency on a pixel3 (ms); the reference point,
+as in `bo_latency.py`, is 85 % and a tenth more than the latency of the most accurate cell.
+
+All methods of a seed begin with the same 12 random members. After 100 evaluations in batches of 8 the gain is the
+hypervolume less that of the first 12; NSGA-II (population 20, one at a time) has 200 evaluations. MOBO has its default
+configuration, with its Bayesian neural network (`mobo`) or a Gaussian process (`mobo_gp`).
+
+qLogNEHVI: independent Gaussian processes in botorch's default configuration, 128 quasi-random samples, baseline pruned,
+batches chosen one by one. On the functions each is found from 5 starts of 256 points. In the table, where the kernel is
+botorch's for categories (`MixedSingleTaskGP`), it is the best of the 1,000 cells not yet evaluated that are best alone:
+what a pending cell gains can only take away from what the others gain.
+
+Runs are journalled by problem, method and seed. Keeps the hypervolume after each batch.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import record
+from portions import Run, known_of, make_missing
 
 from nas_core.architecture import Architecture
-from nas_core.decisions import Real
+from nas_core.decisions import Categorical, Real
 from nas_core.history import History
 from nas_core.objective import Objectives
 from nas_core.pareto import hypervolume
 from nas_core.random import derived_seed, rng
-from nas_core.space import Space
+from nas_core.space import Enumerable, Space
 from nas_core.trial import Measurement, Proposal
 from nas_search.optimizers.mobo import MOBO
 from nas_search.optimizers.nsga2 import NSGA2
+from nas_spaces.nasbench201 import NASBench201
 
 DECISIONS, FIRST, BATCH = 6, 12, 8
 EVALUATIONS, EVALUATIONS_NSGA2 = 100, 200
-REFERENCE = (1.1, 1.1)
-OBJECTIVES = Objectives.parse(["min:f1", "min:f2"])
+METHODS = ("mobo", "mobo_gp", "qlognehvi", "nsga2")
+_CHUNK, _SHORTLIST = 1024, 1000
 
 
 class Box(Space):
@@ -69,74 +83,118 @@ def dtlz2(x: np.ndarray) -> tuple[float, float]:
     return float((1 + g) * np.cos(x[0] * np.pi / 2)), float((1 + g) * np.sin(x[0] * np.pi / 2))
 
 
-PROBLEMS: dict[str, Callable[[np.ndarray], tuple[float, float]]] = {"zdt1": zdt1, "zdt2": zdt2, "dtlz2": dtlz2}
+FUNCTIONS: dict[str, Callable[[np.ndarray], tuple[float, float]]] = {"zdt1": zdt1, "zdt2": zdt2, "dtlz2": dtlz2}
+PROBLEMS = (*FUNCTIONS, "nb201_pixel3")
 
 
-def search(problem: str, method: str, seed: int) -> dict[str, Any]:
-    """One search: hypervolume after the first points and after each batch."""
-    function, space, history = PROBLEMS[problem], Box(), OBJECTIVES.new_history()
+class Problem(NamedTuple):
+    """What is searched for what, the values of a member, and the reference point of the losses."""
+
+    space: Space
+    objectives: Objectives
+    values: Callable[[Architecture], tuple[float, float]]
+    reference: tuple[float, float]
+
+
+@cache
+def problem_of(name: str) -> Problem:
+    """A problem by its name."""
+    if name in FUNCTIONS:
+        objectives = Objectives.parse(["min:f1", "min:f2"])
+        return Problem(Box(), objectives, lambda a: FUNCTIONS[name](np.array(a.values, dtype=np.float64)), (1.1, 1.1))
+    from bo_latency import OBJECTIVES, joined
+
+    table = joined("pixel3")
+    _, latency = max(table.values(), key=lambda both: (both[0], -both[1]))
+    return Problem(NASBench201(), OBJECTIVES, table.__getitem__, (-85.0, 1.1 * latency))
+
+
+def search(name: str, method: str, seed: int) -> dict[str, Any]:
+    """One search: hypervolume after the first members and after each batch."""
+    problem = problem_of(name)
+    space, objectives, history = problem.space, problem.objectives, problem.objectives.new_history()
     for a in space.sample(rng(seed, "first"), FIRST):
-        _measure(history, a, function)
+        _measure(history, a, problem)
     optimizer: Any = {
-        "mobo": lambda: MOBO(space, OBJECTIVES, seed),
-        "mobo_gp": lambda: MOBO(space, OBJECTIVES, seed, surrogate="gp"),
-        "nsga2": lambda: NSGA2(space, OBJECTIVES, seed),
+        "mobo": lambda: MOBO(space, objectives, seed),
+        "mobo_gp": lambda: MOBO(space, objectives, seed, surrogate="gp"),
+        "nsga2": lambda: NSGA2(space, objectives, seed),
         "qlognehvi": lambda: None,
     }[method]()
     until, batch = (EVALUATIONS_NSGA2, 1) if method == "nsga2" else (EVALUATIONS, BATCH)
-    volumes, begun = [_volume(history)], time.process_time()
+    volumes, begun = [_volume(history, problem)], time.process_time()
     while history.seq < until:
         if optimizer is None:
-            members = _qlognehvi(history, space, derived_seed(seed, "botorch", history.seq))
+            members = _qlognehvi(history, problem, derived_seed(seed, "botorch", history.seq))
         else:
             members = [proposal.architecture for proposal in optimizer.propose(history, batch)]
         for a in members:
-            _measure(history, a, function)
-        volumes.append(_volume(history))
+            _measure(history, a, problem)
+        volumes.append(_volume(history, problem))
     return {
-        "problem": problem, "method": method, "seed": seed, "gain": volumes[-1] - volumes[0], "volumes": volumes,
+        "problem": name, "method": method, "seed": seed, "gain": volumes[-1] - volumes[0], "volumes": volumes,
         "cpu_seconds": round(time.process_time() - begun, 1),
     }  # fmt: skip
 
 
-def _measure(history: History, a: Architecture, function: Callable[[np.ndarray], tuple[float, float]]) -> None:
-    f1, f2 = function(np.array(a.values, dtype=np.float64))
-    history.finish(history.begin(Proposal(a)).number, Measurement({"f1": f1, "f2": f2}))
+def _measure(history: History, a: Architecture, problem: Problem) -> None:
+    metrics = dict(zip(problem.objectives.metrics, problem.values(a), strict=True))
+    history.finish(history.begin(Proposal(a)).number, Measurement(metrics))
 
 
-def _volume(history: History) -> float:
-    return hypervolume(history.values, REFERENCE)
+def _volume(history: History, problem: Problem) -> float:
+    return hypervolume(problem.objectives.losses(history.values), problem.reference)
 
 
-def _qlognehvi(history: History, space: Space, seed: int) -> list[Architecture]:
-    """A batch of botorch's, as its tutorial makes it."""
+def _qlognehvi(history: History, problem: Problem, seed: int) -> list[Architecture]:
+    """A batch of botorch's, as its tutorials make it."""
     import torch
     from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
     from botorch.fit import fit_gpytorch_mll
-    from botorch.models import ModelListGP, SingleTaskGP
+    from botorch.models import MixedSingleTaskGP, ModelListGP, SingleTaskGP
     from botorch.models.transforms import Standardize
-    from botorch.optim import optimize_acqf
+    from botorch.optim import optimize_acqf, optimize_acqf_discrete
     from botorch.sampling import SobolQMCNormalSampler
     from gpytorch.mlls import SumMarginalLogLikelihood
 
     torch.manual_seed(seed % 2**31)
-    x = torch.tensor([trial.architecture.values for trial in history.finished], dtype=torch.float64)
-    y = -torch.from_numpy(history.values.copy())
-    model = ModelListGP(*(SingleTaskGP(x, y[:, [j]], outcome_transform=Standardize(1)) for j in range(2)))
+    space = problem.space
+    seen = [trial.architecture for trial in history.finished]
+    x = torch.tensor([_numbers(space, a) for a in seen], dtype=torch.float64)
+    y = -torch.from_numpy(problem.objectives.losses(history.values))
+    kind: Any = SingleTaskGP
+    if isinstance(space, Enumerable):
+        kind = partial(MixedSingleTaskGP, cat_dims=list(range(x.shape[1])))
+    model = ModelListGP(*(kind(x, y[:, [j]], outcome_transform=Standardize(1)) for j in range(2)))
     fit_gpytorch_mll(SumMarginalLogLikelihood(model.likelihood, model))
     worth = qLogNoisyExpectedHypervolumeImprovement(
         model,
-        ref_point=[-r for r in REFERENCE],
+        ref_point=[-r for r in problem.reference],
         X_baseline=x,
         prune_baseline=True,
         sampler=SobolQMCNormalSampler(torch.Size([128]), seed=seed % 2**31),
     )
+    if isinstance(space, Enumerable):
+        left = list(dict.fromkeys([*seen, *space.enumerate()]))[len(set(seen)) :]
+        choices = torch.tensor([_numbers(space, a) for a in left], dtype=torch.float64)
+        with torch.no_grad():
+            alone = torch.cat([worth(part[:, None]) for part in choices.split(_CHUNK)])
+        choices = choices[alone.topk(min(_SHORTLIST, len(left))).indices]
+        points, _ = optimize_acqf_discrete(worth, q=BATCH, choices=choices, max_batch_size=_CHUNK, unique=True)
+        of = {tuple(_numbers(space, a)): a for a in left}
+        return [of[tuple(row)] for row in points.tolist()]
     box = torch.stack([torch.zeros(DECISIONS), torch.ones(DECISIONS)]).double()
     points, _ = optimize_acqf(
         worth, bounds=box, q=BATCH, num_restarts=5, raw_samples=256, sequential=True,
         options={"batch_limit": 5, "maxiter": 100},
     )  # fmt: skip
     return [space.project([float(v) for v in row]) for row in points]
+
+
+def _numbers(space: Space, a: Architecture) -> list[float]:
+    """The member's numbers: choices by their place, others as they are."""
+    pairs: Any = zip(space.decisions, a.values, strict=True)
+    return [float(d.index(value) if isinstance(d, Categorical) else value) for d, value in pairs]
 
 
 def _figures(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -160,20 +218,26 @@ def main() -> None:
     """Run and keep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", nargs="+", default=list(PROBLEMS), choices=list(PROBLEMS))
-    parser.add_argument("--methods", nargs="+", default=["mobo", "mobo_gp", "qlognehvi", "nsga2"])
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--add", action="store_true")
+    parser.add_argument("--journal", type=Path, default=Path("mobo.jsonl"))
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--minutes", type=float, help="begin nothing new after so many minutes")
     options = parser.parse_args()
-    runs: list[dict[str, Any]] = []
-    for problem in options.problems:
-        for seed in range(options.seeds):
-            for method in options.methods:
-                runs.append(search(problem, method, seed))
-                print({name: value for name, value in runs[-1].items() if name != "volumes"}, flush=True)
-    kept = record.RESULTS / "mobo.json"  # read now: another process may have added to it meanwhile
-    runs = (json.loads(kept.read_text())["raw"] if options.add and kept.exists() else []) + runs
-    last = {(run["problem"], run["method"], run["seed"]): run for run in runs}
-    record.keep("mobo", _figures(list(last.values())), list(last.values()))
+    wanted = [
+        Run({"problem": problem, "method": method, "seed": seed}, partial(search, problem, method, seed))
+        for problem in options.problems
+        for seed in range(options.seeds)
+        for method in options.methods
+    ]
+    make_missing(options.journal, wanted, options.processes, options.minutes)
+    known = known_of(options.journal, [run.key for run in wanted])
+    runs = [run for run in known if run is not None]
+    if len(runs) < len(wanted):
+        raise SystemExit(f"{len(wanted) - len(runs)} searches are left; the same command goes on")
+    references = {name: list(problem_of(name).reference) for name in options.problems}
+    settings = {"first": FIRST, "batch": BATCH, "evaluations": EVALUATIONS, "evaluations_nsga2": EVALUATIONS_NSGA2}
+    record.keep("mobo", {**settings, "references": references, **_figures(runs)}, runs)
 
 
 if __name__ == "__main__":
