@@ -21,6 +21,7 @@ from nas_spaces.tables.format import (
     space_of,
 )
 from nas_spaces.tables.npz import Arrays, read_arrays
+from nas_spaces.tables.shipped import located
 from nas_spaces.tables.table import Table
 
 
@@ -30,10 +31,10 @@ def problems(path: Path, most: int = 10) -> list[str]:
     Beyond what reading a table checks, the text of each architecture is parsed back to itself.
 
     Args:
-        path: the file.
+        path: the file, or the name of a shipped table.
         most: how many faults are told.
     """
-    return list(islice(_problems(path), most))
+    return list(islice(_problems(located(path)), most))
 
 
 def _problems(path: Path) -> Iterator[str]:
