@@ -1,25 +1,27 @@
 """Do cheap trainings on real CIFAR-10 rank NAS-Bench-201 cells as the table does?
 
     python benchmarks/truth_cifar.py --data cifar10.npz --journal truth_cifar.jsonl [--cells 40] [--dtype bfloat16]
-                                       [--limit N]
+                                     [--processes 2] [--minutes N]
 
 Trains a fixed random choice of connected cells with a narrow network and a cheap recipe (at least 5,000 images and 5
-epochs), one after the other on one thread. Prints the best validation accuracy, and Spearman's rank correlation of the
-accuracies with the table's after 200 epochs. Every cell is written to the journal when it is done, and a run that was
-stopped goes on after the last of them; `--limit` stops after so many new ones.
+epochs), each on one thread. Prints the best validation accuracy, and Spearman's rank correlation of the accuracies with
+the table's after 200 epochs. Every cell is written to the journal when it is done, and a run that was stopped goes on
+after the last of them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import deadline
 import numpy as np
 import record
 from cifar import cifar_npz
+from portions import Run, known_of, make_missing
 from scipy.stats import spearmanr
 
 from nas_core.evaluator import Evaluation
@@ -47,9 +49,18 @@ def chosen_rows(ops: list[list[int]], cells: int) -> list[int]:
     return [int(row) for row in order if connected(ops[row])][:cells]
 
 
-def trained(evaluator: TrainingEvaluator, tokens: list[int]) -> dict[str, Any]:
+@cache
+def evaluator_of(
+    data: str, recipe: str, dtype: str, epochs: int | None, channels: int, cells: int
+) -> TrainingEvaluator:
+    """The evaluator of one setting, with its images."""
+    network = {"channels": channels, "cells": cells}
+    return TrainingEvaluator(data, {"name": recipe, "dtype": dtype}, epochs=epochs, network=network, threads=1)
+
+
+def trained(data: str, setting: dict[str, Any], tokens: list[int]) -> dict[str, Any]:
     """What one cell's training gave."""
-    begun = time.process_time()
+    evaluator, begun = evaluator_of(data, **setting), time.process_time()
     metrics = evaluator.evaluate(Evaluation(SPACE, SPACE.from_tokens(tokens))).metrics
     kept = {name: round(metrics[name], 4) for name in ("val_accuracy", "val_loss", "train_seconds")}
     return {**kept, "cpu_seconds": round(time.process_time() - begun, 1)}
@@ -57,47 +68,44 @@ def trained(evaluator: TrainingEvaluator, tokens: list[int]) -> dict[str, Any]:
 
 def main() -> None:
     """Run and keep."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("cifar10.npz"), help="written where it is not there yet")
     parser.add_argument("--journal", type=Path, default=Path("truth_cifar.jsonl"))
     parser.add_argument("--cells", type=int, default=40)
-    parser.add_argument("--limit", type=int, help="train so many more at most")
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--recipe", default="small")
-    parser.add_argument("--epochs", type=int, help="instead of the recipe's")
     parser.add_argument("--dtype", default="float32", help="bfloat16 is quicker where the processor has it")
+    parser.add_argument("--epochs", type=int, help="instead of the recipe's")
     parser.add_argument("--channels", type=int, default=8)
     parser.add_argument("--stack", type=int, default=1, help="cells a stage")
+    deadline.add_option(parser)
     options = parser.parse_args()
-    network = {"channels": options.channels, "cells": options.stack}
-    recipe = {"name": options.recipe, "dtype": options.dtype}
-    evaluator = TrainingEvaluator(
-        str(cifar_npz(options.data)), recipe, epochs=options.epochs, network=network, threads=1
-    )
-    setting = {"recipe": options.recipe, "dtype": options.dtype, "epochs": evaluator.epochs, **network}
+    setting = {
+        **{name: getattr(options, name) for name in ("recipe", "dtype", "epochs", "channels")},
+        "cells": options.stack,
+    }
+    data = str(cifar_npz(options.data))
+    evaluator = evaluator_of(data, **setting)
+    setting["epochs"] = evaluator.epochs
     with np.load(record.tables_dir() / "nb201_c10.npz", allow_pickle=False) as table:
         ops, accuracy = table["ops"].tolist(), table["c10_val_e200"]
     rows = chosen_rows(ops, options.cells)
-    lines = options.journal.read_text().splitlines() if options.journal.exists() else []
-    done = {entry["row"]: entry for entry in map(json.loads, lines) if entry["setting"] == setting}
-    missing = [row for row in rows if row not in done]
-    for row in missing[: options.limit]:
-        done[row] = {"row": row, "setting": setting, **trained(evaluator, ops[row])}
-        with options.journal.open("a") as stream:
-            stream.write(json.dumps(done[row]) + "\n")
-        print(json.dumps(done[row]), flush=True)
-    if any(row not in done for row in rows):
-        print(f"{sum(row not in done for row in rows)} cells are left; run it again")
+    runs = [Run({"row": row, **setting}, partial(trained, data, setting, ops[row])) for row in rows]
+    make_missing(options.journal, runs, options.processes, options.minutes)
+    done = [found for found in known_of(options.journal, [run.key for run in runs]) if found is not None]
+    if len(done) < len(rows):
+        print(f"{len(rows) - len(done)} cells are left; run it again")
         return
-    ours = [done[row]["val_accuracy"] for row in rows]
+    ours = [one["val_accuracy"] for one in done]
     figures = {
         **setting,
-        "cells": len(rows),
+        "sampled": len(rows),
         "images": evaluator.recipe.images,
         "best_val_accuracy": max(ours),
         "spearman_table_val_accuracy": round(float(spearmanr(ours, accuracy[rows]).statistic), 3),
-        "cpu_seconds_mean": round(float(np.mean([done[row]["cpu_seconds"] for row in rows])), 1),
+        "cpu_seconds_mean": round(float(np.mean([one["cpu_seconds"] for one in done])), 1),
     }
-    record.keep("truth_cifar", figures, [done[row] for row in rows])
+    record.keep("truth_cifar", figures, [{"row": row, **one} for row, one in zip(rows, done, strict=True)])
 
 
 if __name__ == "__main__":
