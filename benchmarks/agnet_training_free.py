@@ -44,7 +44,6 @@ def searched(given: argparse.Namespace, data: str) -> tuple[Architecture, dict[s
             "optimizer": {**PAPER, "cache": given.cache, **how},
             "evaluator": {
                 "name": "proxies", "data": data, "scores": list(SCORES), "images": 16, "repeats": 3, "network": network,
-                "thin": {"channels": 1, "cells": 3},  # with fewer cells there is no normal one
             },
             "objectives": [f"{direction}:{name}" for name, direction in SCORES.items()],
             "trials": given.queries,

@@ -26,7 +26,7 @@ from nas_train.proxies import PROXIES, ProxyEvaluator, find_proxy, score_network
 from nas_train.proxies.contract import GATES, watching, working_copy
 from nas_train.proxies.grad_norm import grad_norm
 from nas_train.proxies.jacov import K, jacov, of_jacobian
-from nas_train.proxies.linear_regions import linear_regions
+from nas_train.proxies.linear_regions import crops, linear_regions
 from nas_train.proxies.ntk_condition import ntk_condition
 from nas_train.proxies.nwot import agreements, nwot
 from nas_train.proxies.snip import snip
@@ -143,11 +143,27 @@ def test_linear_regions_of_units_on_a_line() -> None:
     with torch.no_grad():
         units.weight.fill_(1.0)
         units.bias.copy_(torch.tensor([-0.5, 0.0, 0.5]))
-    module, images = nn.Sequential(nn.Flatten(), units, nn.ReLU()), torch.zeros(1, 1, 1, 1)
+    module, images = nn.Sequential(nn.Flatten(), units, nn.ReLU()), normal(3000, 1, 1, 1)
     # three breakpoints cut the line into four; each part has at least 19 % of the mass of N(0, 1), so that
     # 3,000 inputs miss one with odds below 10⁻²⁷⁰
     assert linear_regions(module, images, LABELS, 0) == 4.0
+    assert linear_regions(module, images[:1].repeat(7, 1, 1, 1), LABELS, 0) == 1.0
     assert math.isnan(linear_regions(nn.Flatten(), images, LABELS, 0))
+
+
+def test_crops_are_pieces_of_one_channel() -> None:
+    """Each pixel tells its image, channel, row and column."""
+    n, c, h, w = 400, 3, 5, 4
+    grid = np.indices((n, c, h, w))
+    images = grid[0] * 1000 + grid[1] * 100 + grid[2] * 10 + grid[3]
+    found, channels = crops(images, rng(0, "crops"))
+    corner = images[0, 0, :3, :3]
+    assert np.array_equal(found - found[:, :1, :1], np.broadcast_to(corner, (n, 3, 3)))
+    first = found[:, 0, 0]
+    assert np.array_equal(first // 1000, np.arange(n))
+    assert np.array_equal(first // 100 % 10, channels)
+    # 18 places for 400 crops: one is missed with odds of 2 in 10^9
+    assert set((first % 1000).tolist()) == set(images[0, :, :3, :2].flatten().tolist())
 
 
 def test_zen_of_the_identity_and_of_a_normalised_map() -> None:

@@ -10,6 +10,7 @@ from typing import Any, final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nas_core.architecture import Architecture
@@ -28,16 +29,21 @@ from nas_train.defaults import default_recipes
 from nas_train.devices import cpu_threads, find_device
 from nas_train.evaluator import network_for
 from nas_train.failures import named_failures
+from nas_train.proxies.linear_regions import CROPS, SIDE, crops
 from nas_train.proxies.scoring import find_proxy, score_network
 from nas_train.recipe import Recipe
 
 REQUIRES = frozenset({"network"})
-THIN_SHAPE = (1, 4, 4)
-"""Images that linear regions are counted on: nine pixels as in TE-NAS, bordered so that they can be halved twice."""
+THIN_SHAPE = (1, SIDE + 1, SIDE + 1)
+"""Images that linear regions are counted on: crops with a border of zeros, so that they can be halved twice."""
+_DECODED = 100
+"""Images that are decoded at a time to be cropped."""
 _COSTS = ("params", "multiply_adds", "activation_bytes", "depth")
-_THINNEST: Mapping[str, Any] = MappingProxyType({"cells": 1, "limit": None})
-_FEWEST_CHANNELS = MappingProxyType({"nasbench101": 8})
-"""Of spaces whose cells divide their channels among branches."""
+_THINNEST: Mapping[str, Any] = MappingProxyType({"channels": 1, "cells": 1, "limit": None})
+_THINNEST_OF: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {"nasbench101": {"channels": 8}, "darts": {"cells": 3}}
+)
+"""Of spaces whose cells divide their channels among branches; and where a network of fewer cells has no normal one."""
 
 
 @final
@@ -54,9 +60,8 @@ class ProxyEvaluator:
         images: in a batch.
         repeats: over how many batches and initial weights each score is averaged.
         network: options of `space.network`; None for those of `nas_train.defaults`.
-        thin: options of the network whose linear regions are counted; None for the fewest channels and one cell where
-            the space's network has such options. In spaces of large cells (DARTS) even that finds a region for nearly
-            every input.
+        thin: options of the network whose linear regions are counted; None for the fewest channels and cells where
+            the space's network has such options.
         device: "cpu", "cuda", "cuda:1", or "auto".
         threads: CPU threads.
 
@@ -95,6 +100,7 @@ class ProxyEvaluator:
         self.device, self.threads = device, threads
         self._images: ImageSet | None = None
         self._kept: list[tuple[Tensor, Tensor]] | None = None
+        self._cropped: list[Tensor] | None = None
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -148,7 +154,7 @@ class ProxyEvaluator:
         batches = self._batches()
         if find_proxy(name).thin:
             network = self._network_or_failure(evaluation, thin=True)
-            batches = [(images.new_zeros((1, *THIN_SHAPE)), labels[:1]) for images, labels in batches]
+            batches = [(inputs, labels) for inputs, (_, labels) in zip(self._crops(), batches, strict=True)]
         module = build(network, seed=seed).to(find_device(self.device))
         return score_network(name, module, batches, seed=seed, reinitialise=True)
 
@@ -191,6 +197,40 @@ class ProxyEvaluator:
             self._kept = list(zip(images.split(self.images), labels.split(self.images), strict=True))
         return self._kept
 
+    def _crops(self) -> list[Tensor]:
+        """Inputs of `THIN_SHAPE` to count linear regions on, those of each repeat, normalised, on the device.
+
+        Raises:
+            InvalidOption: the images are smaller.
+        """
+        if self._cropped is None:
+            if min(self._data().input_shape[1:]) < SIDE:
+                raise InvalidOption(
+                    "linear regions are counted on crops, which these images are too small for",
+                    value=self._data().input_shape,
+                    expected=f"{SIDE} pixels a side",
+                )
+            mean, deviation = (np.array(x, dtype=np.float32) for x in self._data().statistics)
+            self._cropped = []
+            for repeat in range(self.repeats):
+                found, channels = self._crops_of(rng(0, "crops", repeat))
+                inputs = torch.zeros((CROPS, *THIN_SHAPE))
+                normal = (found / LEVELS - mean[channels, None, None]) / deviation[channels, None, None]
+                inputs[:, 0, :SIDE, :SIDE] = torch.from_numpy(normal.astype(np.float32))
+                self._cropped.append(inputs.to(find_device(self.device)))
+        return self._cropped
+
+    def _crops_of(self, stream: np.random.Generator) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Crops of random training images, and of which channels they are."""
+        train = self._data().train
+        numbers = stream.integers(len(train.labels), size=CROPS)
+        parts = [
+            crops(np.asarray(train.images[numbers[start : start + _DECODED]]), stream)
+            for start in range(0, CROPS, _DECODED)
+        ]
+        found, channels = zip(*parts, strict=True)
+        return np.concatenate(found), np.concatenate(channels)
+
     def _conditions(self) -> dict[str, Any]:
         """Under what conditions networks were scored, as JSON."""
         return {
@@ -210,7 +250,7 @@ def thin_network(
         space: the space of the architecture.
         architecture: the member.
         classes: of the data.
-        options: of `space.network`; None for the fewest channels, one cell and no limit of parameters, where it takes
+        options: of `space.network`; None for the fewest channels and cells and no limit of parameters, where it takes
             these.
         seed: which network a generator space draws.
 
@@ -223,7 +263,7 @@ def thin_network(
     make: Any = getattr(space, "network")  # noqa: B009 - `require` has seen it
     if options is None:
         taken = inspect.signature(make).parameters
-        thinnest = {**_THINNEST, "channels": _FEWEST_CHANNELS.get(space.name, 1)}
+        thinnest = {**_THINNEST, **_THINNEST_OF.get(space.name, {})}
         options = {name: value for name, value in thinnest.items() if name in taken}
     check_options(make, f"the network of {space.name}", options, positional=3)
     made: Network = make(architecture, Task("classification", THIN_SHAPE, classes), seed, **options)
