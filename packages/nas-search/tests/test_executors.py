@@ -46,10 +46,12 @@ class TestProcesses(ExecutorContract):
 
 
 ALONE = """
+import signal
 import sys
 from nas_core.executor import Job, Task
 from nas_search.executors import make_executor
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
 fakes = "nas_core.testing.fakes:"
 executor = make_executor("processes:2")
 executor.start(Job({"name": fakes + "ToySpace"}, {"name": fakes + "FakeEvaluator", "hold": sys.argv[1]}, seed=0))
