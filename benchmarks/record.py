@@ -58,7 +58,8 @@ def _git(*words: str) -> str:
 def keep(name: str, figures: dict[str, Any], raw: Any) -> None:
     """Write `results/<name>.json` and print the figures."""
     RESULTS.mkdir(exist_ok=True)
-    command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    options = [Path(one).name if Path(one).is_absolute() else one for one in sys.argv[1:]]  # no folders of this machine
+    command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *options])
     whole = {
         "command": command,
         "commit": _commit(),
