@@ -23,6 +23,11 @@ class TableLike(Protocol):
     space: Space
 
     @property
+    def members(self) -> int:
+        """Number of architectures, each once."""
+        ...
+
+    @property
     def objectives(self) -> list[str]:
         """What the table states to optimise."""
         ...
@@ -55,10 +60,6 @@ class TableLike(Protocol):
 
     def architecture(self, row: int) -> Architecture:
         """The member of a row."""
-        ...
-
-    def architectures(self) -> list[Architecture]:
-        """The members that are in the table, each once."""
         ...
 
 
@@ -106,7 +107,7 @@ def searched_space(source: str | Path, table: TableLike) -> dict[str, Any]:
     so that only members with results are proposed.
     """
     space = table.space
-    if isinstance(space, Enumerable) and space.size == len(table.architectures()):
+    if isinstance(space, Enumerable) and space.size == table.members:
         return space.to_config()
     return {"name": "restricted", "table": str(source)}
 

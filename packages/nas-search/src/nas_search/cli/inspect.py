@@ -6,14 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nas_core.errors import NasError
-from nas_core.objective import Objectives
-from nas_core.trial import Status
 from nas_search.cli.output import columns, print_json
 from nas_search.report.numbers import device_time, duration, shown, shown_metrics
-from nas_search.report.table import Row, best_rows, ranked
+from nas_search.report.table import Row, best_rows, nearest, ranked
 from nas_search.study import Study
 from nas_search.summary import summarise
 
@@ -88,15 +84,6 @@ def state(study: Study, name: str, wanted: int) -> dict[str, Any]:
         "best": [plain(row) for row in rows],
         "nearest": None if near is None else plain(near),
     }
-
-
-def nearest(rows: Sequence[Row], objectives: Objectives) -> Row | None:
-    """The completed trial that comes nearest to keeping the constraints; None without trials or constraints."""
-    completed = [row for row in rows if row.trial.status is Status.COMPLETED]
-    if not completed or not objectives.constraints:
-        return None
-    values = np.array([[row.trial.metrics[name] for name in objectives.metrics] for row in completed])
-    return completed[int(np.argmin(objectives.violation(values)))]
 
 
 def plain(row: Row) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def described(table: Table, file: Path) -> dict[str, Any]:
         "licence": table.meta["licence"],
         "objectives": table.objectives,
         "rows": len(table),
-        "architectures": len(table.architectures()),
+        "architectures": table.members,
         "columns": [_column(table, name) for name in table.columns],
         "best": _best(table),
     }

@@ -13,7 +13,7 @@ from nas_core.objective import Objectives
 from nas_core.trial import Failure, Status
 from nas_search.report.numbers import device_time, duration, shown, shown_metrics, tested_first
 from nas_search.report.rounds import rounds_of
-from nas_search.report.table import Row
+from nas_search.report.table import Row, nearest
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1f2733; --soft: #5b6675; --line: #d9dee5; --card: #f5f7f9; --page: #ffffff; }
@@ -124,9 +124,9 @@ def _best_figures(page: Page) -> list[tuple[str, str]]:
 
 def _best(page: Page) -> str:
     if not page.best:
-        near = next((row for row in page.rows if row.rank is not None), None)
-        nearest = "" if near is None else f" The nearest is {_shown_trial(page, near)}"
-        return f"<p>No finished trial keeps the constraints.{nearest}</p>"
+        near = nearest(page.rows, page.objectives)
+        told = "" if near is None else f" The nearest is {_shown_trial(page, near)}"
+        return f"<p>No finished trial keeps the constraints.{told}</p>"
     picture = f'<div class="picture">{page.cells}</div>' if page.cells else ""
     return picture + "".join(f"<p>T{_shown_trial(page, row)[1:]}</p>" for row in page.drawn)
 

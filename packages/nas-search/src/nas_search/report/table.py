@@ -71,6 +71,15 @@ def best_rows(rows: Sequence[Row], history: History, objectives: Objectives, cou
     )
 
 
+def nearest(rows: Sequence[Row], objectives: Objectives) -> Row | None:
+    """The completed trial that comes nearest to keeping the constraints; None without trials or constraints."""
+    completed = [row for row in rows if row.trial.status is Status.COMPLETED]
+    if not completed or not objectives.constraints:
+        return None
+    values = np.array([[row.trial.metrics[name] for name in objectives.metrics] for row in completed])
+    return completed[int(np.argmin(objectives.violation(values)))]
+
+
 def metric_names(trials: Sequence[Trial], objectives: Objectives) -> list[str]:
     """All metrics that any trial has, those of the objectives and constraints first."""
     others = sorted({name for trial in trials for name in trial.metrics} - set(objectives.metrics))

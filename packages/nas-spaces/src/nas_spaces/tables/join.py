@@ -70,7 +70,7 @@ def _names(first: Table, second: Table, rename: Mapping[str, str]) -> dict[str, 
 def _rows(first: Table, second: Table) -> NDArray[np.int64]:
     """The row of the second table for each of the first (n)."""
     rows = np.empty(len(first), dtype=np.int64)
-    single = len(second.architectures()) == len(second)
+    single = second.members == len(second)
     for a in first.architectures():
         here, there = first.rows(a), second.rows(a)
         if not there:

@@ -102,6 +102,11 @@ class Table:
         return len(self._rows)
 
     @property
+    def members(self) -> int:
+        """Number of architectures, each once."""
+        return len(self._index.starts) - 1
+
+    @property
     def objectives(self) -> list[str]:
         """What `meta` states to optimise, such as "max:val_accuracy", each."""
         objective = self.meta["objective"]
@@ -212,7 +217,7 @@ class Table:
             if wrong.any():  # says which
                 self.row(self.architecture(int(order[starts[groups[int(wrong.argmax())]]])), replicate)
             return column[order[rows]]
-        if len(starts) - 1 == len(self):
+        if self.members == len(self):
             return column[order[starts[groups]]]
         measured = ~np.isnan(column[order])
         counts = np.add.reduceat(measured.astype(np.int64), starts[:-1])
