@@ -22,6 +22,7 @@ import numpy as np
 import record
 from bo_latency import joined
 from bo_tables import table
+from connected import connected
 from journal import Journal
 
 from nas_core.architecture import Architecture
@@ -30,22 +31,12 @@ from nas_core.trial import Measurement
 from nas_search.compare.searchers import make_searcher
 from nas_search.config import component
 from nas_search.optimizers.agnet import AGNet
-from nas_spaces.nasbench201 import EDGES
 from nas_surrogates.generator_pretraining import Pretraining, pretrained
 
 SHARES = {"raspi4": (8.0, 23.0, 27.0, 39.0, 47.0, 57.0), "pixel3": (7.5, 13.0, 18.0, 24.0, 28.0)}
 """Per cent of the connected cells that keep each limit."""
 MODES: dict[str, dict[str, Any] | None] = {"joint0": {"joint": False}, "joint1": {"joint": True}, "random": None}
 Values = dict[Architecture, tuple[float, float]]
-
-
-def connected(a: Architecture) -> bool:
-    """Whether anything of the cell's input reaches its output."""
-    reached = {0}
-    for operation, (target, source) in zip(a.values, EDGES, strict=True):
-        if operation != "none" and source in reached:
-            reached.add(target)
-    return 3 in reached
 
 
 def limit_at(values: Values, share: float) -> float:

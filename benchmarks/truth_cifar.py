@@ -21,6 +21,7 @@ import deadline
 import numpy as np
 import record
 from cifar import cifar_npz
+from connected import connected
 from portions import Run, known_of, make_missing
 from scipy.stats import spearmanr
 
@@ -30,23 +31,12 @@ from nas_spaces.nasbench201 import NASBench201
 from nas_train.evaluator import TrainingEvaluator
 
 SPACE = NASBench201()
-_SOURCES = (0, 0, 1, 0, 1, 2)
-_TARGETS = (1, 2, 2, 3, 3, 3)
-
-
-def connected(tokens: list[int]) -> bool:
-    """Whether anything of the cell's input reaches its output; operation 0 is none."""
-    reached = {0}
-    for operation, source, target in zip(tokens, _SOURCES, _TARGETS, strict=True):
-        if operation and source in reached:
-            reached.add(target)
-    return 3 in reached
 
 
 def chosen_rows(ops: list[list[int]], cells: int) -> list[int]:
     """The first connected cells in a fixed random order of the table's rows; more cells only add to them."""
     order = rng(0, "truth_cifar").permutation(len(ops))
-    return [int(row) for row in order if connected(ops[row])][:cells]
+    return [int(row) for row in order if connected(SPACE.from_tokens(ops[row]))][:cells]
 
 
 @cache
