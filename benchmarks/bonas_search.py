@@ -1,7 +1,7 @@
 """BONAS in closed domains: labels until the best architecture is met, by sampler, loss and option (paper, table 2).
 
     python benchmarks/bonas_search.py nb201 --settings default random reinforce [--seeds 50] [--labels 400]
-    python benchmarks/bonas_search.py nb101 --settings symmetric unnormalised [--seeds 20] [--labels 600]
+    python benchmarks/bonas_search.py nb101 --settings default symmetric label [--seeds 20] [--labels 600]
     python benchmarks/bonas_search.py nb101 --settings mse exponential logarithmic linear
 
 NAS-Bench-201: CIFAR-10, 200-epoch validation accuracy, the whole space. NAS-Bench-101: 108-epoch validation accuracy in
@@ -46,7 +46,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "logarithmic": ({}, {"loss": "logarithmic"}),
     "linear": ({}, {"loss": "linear"}),
     "label": ({}, {"deviation": "label"}),
-    "unnormalised_label": ({}, {"normalise": "none", "deviation": "label"}),
+    "epochs_300": ({}, {"epochs": 300}),
     "no_intercept": ({}, {"intercept": False}),
     "share": ({}, {"targets": "share"}),
     "earlier": ({"sources": "earlier"}, {}),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from nas_core.architecture import Architecture
 from nas_core.decisions import Categorical
 from nas_core.errors import InvalidData, InvalidOption, MissingCapability, StoreError
 from nas_core.random import rng
@@ -64,6 +65,13 @@ class TestRecurrent(LearntContract):
         return {"width": 20, "epochs": 40}
 
 
+class AlwaysOne(ToySpace):
+    """Every member has one activation, and so the same edges."""
+
+    def sample(self, rng: np.random.Generator, n: int) -> list[Architecture]:
+        return [self.canonical((*a.values[:2], 1, "relu")) for a in super().sample(rng, n)]
+
+
 def fitted(space: ToySpace, n: int = 16, m: int = 1, **options: Any) -> Any:
     return GraphConvolution(space, epochs=5, **options).fit(training_set(space, n, m), rng(0))
 
@@ -91,6 +99,14 @@ def test_the_network_is_the_formula_node_by_node(normalise: str) -> None:
             new.append(np.maximum(total + bias, 0.0))
         hidden = new
     assert_allclose(network(*surrogate.encode([a])).detach().numpy()[0], hidden[-1], rtol=1e-5, atol=1e-6)
+
+
+def test_edges_are_summed_where_members_differ_in_them() -> None:
+    assert GraphConvolution(ToySpace(deepest=2)).normalisation == "none"
+    assert GraphConvolution(AlwaysOne()).normalisation == "symmetric"
+    assert GraphConvolution(AlwaysOne(), normalise="none").normalisation == "none"
+    with pytest.raises(InvalidOption, match="other normalisation"):
+        taken_over(fitted(ToySpace()), GraphConvolution(AlwaysOne()))
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
