@@ -357,6 +357,18 @@ def values_of(unit: list[Trial]) -> list[float]:
     return [trial.metrics["val_accuracy"] for trial in unit]
 
 
+def test_a_study_of_groups_needs_an_evaluator_that_can(tmp_path: Path) -> None:
+    settings = {
+        "space": "nas_core.testing.fakes:ToySpace",
+        "optimizer": {"name": "nao", "group": 9, "labels": 2, "random": 0},
+        "evaluator": "nas_core.testing.fakes:FakeEvaluator",
+        "objectives": ["max:val_accuracy"],
+    }
+    with pytest.raises(InvalidOption, match=r"shares no weights.*group of the optimizer"):
+        Study.create(tmp_path / "a", StudyConfig.from_mapping(settings))
+    assert not (tmp_path / "a").exists()
+
+
 def test_presets_of_groups_have_the_constants_of_the_published_code() -> None:
     for preset, predictor in (("shared_cnn", [100] * 3), ("shared_rnn", [200] * 4)):
         config = make("optimizer", "nao", ToySpace(), ONE, 0, preset=preset).to_config()

@@ -43,7 +43,8 @@ class Optimizer(Protocol):
     def propose(self, history: History, n: int) -> list[Proposal]:
         """At most `n` proposals; fewer, or none, means: wait for running trials.
 
-        All proposals of one group are made in one call and count as one. Groups are evaluated one after the other.
+        All proposals of one group are made in one call and count as one. Groups are evaluated one after the other. An
+        optimizer that has their size in an attribute `group` is refused with an evaluator that cannot evaluate them.
 
         Raises:
             Exhausted: nothing is left to propose and nothing is running.

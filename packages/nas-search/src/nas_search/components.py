@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from nas_core import registry
-from nas_core.errors import InvalidObjective
-from nas_core.evaluator import Evaluator
+from nas_core.errors import InvalidObjective, InvalidOption
+from nas_core.evaluator import Evaluator, GroupEvaluator
 from nas_core.objective import Objectives
 from nas_core.optimizer import Optimizer
 from nas_core.space import Space, require
@@ -55,6 +55,7 @@ def completed(config: StudyConfig) -> StudyConfig:
     require(space, evaluator.requires, f"the evaluator {config.evaluator['name']!r}")
     evaluator.prepare(space)
     _check_measured(objectives, evaluator)
+    _check_groups(optimizer, evaluator, config)
     return replace(
         config,
         space=_written_out(config.space, space),
@@ -69,6 +70,17 @@ def _check_measured(objectives: Objectives, evaluator: Evaluator) -> None:
             raise InvalidObjective(
                 "the evaluator does not measure this", value=metric, expected="one of " + ", ".join(evaluator.metrics)
             )
+
+
+def _check_groups(optimizer: Optimizer, evaluator: Evaluator, config: StudyConfig) -> None:
+    group = getattr(optimizer, "group", None)
+    if group is not None and not isinstance(evaluator, GroupEvaluator):
+        raise InvalidOption(
+            f"the evaluator {config.evaluator['name']!r} shares no weights, so it cannot evaluate groups",
+            value=group,
+            place="option group of the optimizer",
+            remedy="Choose an evaluator with shared weights, or leave the groups out.",
+        )
 
 
 def _written_out(given: Mapping[str, Any], component: Space | Optimizer | Evaluator) -> dict[str, Any]:
