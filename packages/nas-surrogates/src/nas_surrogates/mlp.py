@@ -6,6 +6,9 @@ Notation
 The paper compares its predictor with one of five fully connected layers of 512, 2048, 2048, 512 and 1 units (AlphaX,
 Wang et al. 2019), which reads an architecture as a flat list of numbers: on NAS-Bench-101 the adjacency matrix and the
 operations. Here that list is the one-hot decisions, which are just that on NAS-Bench-101 and which every space has.
+
+The rate is 0.0001. With the 0.001 of the other predictors the first steps of layers this wide drive the sigmoid of the
+output to where it has no gradient: on 2,000 labels of NAS-Bench-201 the rank correlation was 0.00, with this one 0.95.
 """
 
 from __future__ import annotations
@@ -50,7 +53,7 @@ class Perceptron:
         *,
         widths: Sequence[int] = (512, 2048, 2048, 512),
         epochs: int = 100,
-        rate: float = 1e-3,
+        rate: float = 1e-4,
         batch: int = 128,
         loss: str = "exponential",
         targets: str = "auto",
