@@ -39,6 +39,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "default": ({}, {}),
     "random": ({"sampler": "random"}, {}),
     "reinforce": ({"sampler": "reinforce"}, {}),
+    "predicted": ({"incumbent": "predicted"}, {}),
     "symmetric": ({}, {"normalise": "symmetric"}),
     "unnormalised": ({}, {"normalise": "none"}),
     "mse": ({}, {"loss": "mse"}),
