@@ -59,6 +59,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "_weights_in_both": {"weigh": "both"},
     "_without_backprop": {"backprop": False},
     "_one_label": {"labels": 1},
+    "_going_on": {"begin": "last"},
 }
 TURNS: dict[str, dict[str, Any]] = {
     "_phases": {"cells": "phases", "phase": 96},

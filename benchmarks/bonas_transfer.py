@@ -1,10 +1,11 @@
 """BONAS transferred between spaces (paper, 4.4.2): from cells of 6 vertices to cells of 7, on the NAS-Bench-101 sample.
 
-    python benchmarks/bonas_transfer.py [--seeds 20] [--labels 600] [--known 500] [--initial 10]
+    python benchmarks/bonas_transfer.py [--seeds 20] [--labels 600] [--known 500] [--initial 10] [--journal J]
 
-A surrogate is fitted to `--known` random cells of 6 vertices of the sample and kept in a file; the search is for the
-best of the sample's cells of 7 vertices, once with that start and once without. Labels of the small cells are not
-counted, as in the paper. A seed that does not meet the best counts all its labels.
+A surrogate is fitted to the cells of 6 vertices of the sample, all of them as in the paper or `--known` random ones,
+and kept in a file; the search is for the best of the sample's cells of 7 vertices, once with that start and once
+without. Labels of the small cells are not counted, as in the paper. A seed that does not meet the best counts all its
+labels.
 
 Searches are written to `--journal`; the same command goes on where it was stopped or has spent its `--minutes`.
 """
@@ -55,8 +56,8 @@ def domain(vertices: int) -> RestrictedSpace:
     return RestrictedSpace(whole, list(by_vertices()[vertices - 6]))
 
 
-def known(values: dict[Architecture, float], n: int, seed: int) -> TrainingSet:
-    """Random rows."""
+def known(values: dict[Architecture, float], n: int | None, seed: int) -> TrainingSet:
+    """Random rows; all for None."""
     members = list(values)
     chosen = [members[i] for i in rng(seed, "known").permutation(len(members))[:n]]
     targets = -np.array([[values[a]] for a in chosen])
@@ -88,7 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--labels", type=int, default=600)
-    parser.add_argument("--known", type=int, default=500)
+    parser.add_argument("--known", type=int, help="cells of 6 vertices that are learnt from; all by default")
     parser.add_argument("--initial", type=int, default=10, help="random labels of the search with a start")
     parser.add_argument("--journal", type=Path, default=Path("bonas_transfer.jsonl"))
     parser.add_argument("--processes", type=int, default=1)
@@ -108,7 +109,7 @@ def main() -> None:
     whole = [seed for seed in range(given.seeds) if all(found[seed, kind] is not None for kind in KINDS)]
     raw = [{"seed": seed, **{kind: found[seed, kind] for kind in KINDS}} for seed in whole]
     if raw:
-        record.keep("bonas_transfer", figures_of(raw, given), raw)
+        record.keep("bonas_transfer" + (f"_{given.known}" if given.known else ""), figures_of(raw, given), raw)
 
 
 def figures_of(raw: list[dict[str, Any]], given: argparse.Namespace) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def figures_of(raw: list[dict[str, Any]], given: argparse.Namespace) -> dict[str
         **{f"{kind}_found": sum(seed[kind]["found"] for seed in raw) / len(raw) for kind in KINDS},
         "ratio": round(means["alone"] / means["with_start"], 2),
         "seeds": len(raw),
-        "known": given.known,
+        "known": given.known or len(by_vertices()[0]),
         "cells": [len(values) for values in by_vertices()],
         "most_labels": given.labels,
     }

@@ -77,7 +77,9 @@ def test_it_is_registered_with_the_constants_of_the_paper() -> None:
         "weighting": "random", "cells": "together", "phase": 152,
     }  # fmt: skip
     assert {key: config[key] for key in wanted} == wanted
-    assert make("optimizer", "agnet", ToySpace(), ONE, 0, reading="paper").to_config()["weigh"] == "both"
+    assert config["begin"] == "pretrained"
+    of_paper = make("optimizer", "agnet", ToySpace(), ONE, 0, reading="paper").to_config()
+    assert (of_paper["weigh"], of_paper["begin"]) == ("both", "last")
 
 
 def test_importing_it_loads_no_torch() -> None:
@@ -112,8 +114,13 @@ def test_asking_for_many_or_for_few_gives_the_same_round() -> None:
     assert few.trace() == many.trace()
 
 
-def test_the_state_is_that_of_generator_and_surrogate() -> None:
-    one = run()
+def test_the_state_is_that_of_the_surrogate_and_of_a_generator_that_goes_on() -> None:
+    alone = run()
+    alone.rounds(5, 1)
+    carried = alone.optimizer.state()
+    assert carried is not None
+    assert {name.split(".")[0] for name in carried.arrays} == {"surrogate"}
+    one = run(begin="last")
     one.rounds(4, 2)
     assert one.optimizer.state() is None
     one.rounds(5, 1)
@@ -129,7 +136,7 @@ def test_the_state_is_that_of_generator_and_surrogate() -> None:
     assert int(after.arrays["generator.steps"]) > int(state.arrays["generator.steps"])
 
 
-@pytest.mark.parametrize("options", [{"reading": "paper", "joint": True}, {"surrogate": "mlp", "latent": "normal"}])
+@pytest.mark.parametrize("options", [{"reading": "paper", "joint": True}, {"begin": "last"}, {"latent": "normal"}])
 def test_a_search_goes_on_from_its_state(options: dict[str, Any]) -> None:
     lasting, resumed = run(objectives=BOUNDED, **options), run(objectives=BOUNDED, **options)
     for trials in range(1, 12):
@@ -251,6 +258,7 @@ def test_ablations_run(options: dict[str, Any]) -> None:
         {"reading": "published"},
         {"surrogate": "forest"},
         {"weigh": "twice"},
+        {"begin": "first"},
         {"alpha": 1.5},
         {"k": 0.0},
         {"backprop": "no"},

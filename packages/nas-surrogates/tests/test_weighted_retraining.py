@@ -67,11 +67,24 @@ def test_without_backpropagation_the_surrogate_leaves_the_generator_alone(toy: P
     members, targets, weights = data(toy)
     moved = []
     for backprop in (False, True):
-        expert = Expert(toy, 1, Retraining(epochs=1, alpha=1.0, backprop=backprop), rng(2))
+        expert = Expert(toy, 1, Retraining(epochs=1, alpha=1.0, backprop=backprop, begin="last"), rng(2))
         before = expert.state()["generator.vector"]
         expert.retrain(toy.rules.encode(toy.space, members), targets, weights, rng(3))
         moved.append(not np.array_equal(expert.state()["generator.vector"], before))
     assert moved == [False, True]
+
+
+@pytest.mark.parametrize("begin", ["pretrained", "last"])
+def test_a_round_begins_where_it_is_told(toy: Pretrained, begin: str) -> None:
+    """Without the surrogate's gradient, what the generator learnt in a first round is forgotten or is not."""
+    members, targets, weights = data(toy)
+    arrays, how = toy.rules.encode(toy.space, members), Retraining(epochs=1, backprop=False, begin=begin)
+    twice, once = Expert(toy, 1, how, rng(2)), Expert(toy, 1, how, rng(2))
+    twice.retrain(arrays, targets, weights, rng(3))
+    for expert in (twice, once):
+        expert.retrain(arrays, targets, weights, rng(4))
+    alike = once.generate(50, "normal", rng(5))[0] == twice.generate(50, "normal", rng(5))[0]
+    assert alike == (begin == "pretrained")
 
 
 @pytest.mark.parametrize("reading", ["informed", "paper"])
@@ -125,7 +138,8 @@ def test_the_state_of_another_is_refused(toy: Pretrained) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"epochs": 0}, {"reading": "x"}, {"weigh": "x"}, {"alpha": -0.1}, {"k": 0.0}, {"rate": True}]
+    "wrong",
+    [{"epochs": 0}, {"reading": "x"}, {"weigh": "x"}, {"begin": "x"}, {"alpha": -0.1}, {"k": 0.0}, {"rate": True}],
 )
 def test_wrong_options_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption):

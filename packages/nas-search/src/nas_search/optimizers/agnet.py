@@ -5,8 +5,8 @@ everything labelled, weighted towards the best (latent space optimization, equat
 vectors until there are enough that are new up to isomorphism, and takes those of the best predicted rank: 16, or 1 as
 in table 2. The generator begins as pretraining on the space left it (`nas_surrogates.generator_pretraining`).
 
-Carried from round to round: parameters and moments of generator and surrogate, and what is left of the round's picks,
-so that a search that was killed goes on exactly.
+Carried from round to round: parameters and moments of the surrogate, and of the generator where it goes on, and what is
+left of the round's picks, so that a search that was killed goes on exactly.
 
 Architectures of several cells are searched as `nas_search.optimizers.cells_in_turn` says; `info` names the cell.
 
@@ -84,6 +84,8 @@ class AGNet(HistoryOptimizer):
             "both" in the paper's reading and "sampler" in the informed one.
         backprop: whether the surrogate's gradient reaches the generator.
         fit_steps: steps of the surrogate alone before a round, in the informed reading.
+        begin: where the generator's training begins in each round: "pretrained", or where the "last" one ended; ""
+            takes "last" in the paper's reading and "pretrained" in the informed one.
         pretraining: options of `nas_surrogates.generator_pretraining.Pretraining`.
         cache: folder of pretrained generators; None takes the user's.
         allow_twins: propose cells that compute the same as one already proposed; never isomorphic ones.
@@ -120,6 +122,7 @@ class AGNet(HistoryOptimizer):
         weigh: str = "",
         backprop: bool = True,
         fit_steps: int = 200,
+        begin: str = "",
         pretraining: Mapping[str, Any] | None = None,
         cache: str | None = None,
         allow_twins: bool = False,
@@ -145,7 +148,7 @@ class AGNet(HistoryOptimizer):
             raise InvalidOption("cache must be the name of a folder", value=cache)
         self.latent, self.joint, self.cache = latent, joint, cache
         self.retraining = Retraining(
-            reading, surrogate, epochs, batch, rate, alpha, balance, k, weigh, backprop, fit_steps
+            reading, surrogate, epochs, batch, rate, alpha, balance, k, weigh, backprop, fit_steps, begin
         )
         if surrogate != "mlp":
             Trees()  # says at once where XGBoost is not installed
@@ -298,7 +301,7 @@ class AGNet(HistoryOptimizer):
         return made, self._expert
 
     def state(self) -> State | None:
-        """Generator, surrogate, their moments, and what is left of the round; None before the first."""
+        """Parameters and moments that go on, and what is left of the round; None before the first."""
         if not self._arrays:
             return None
         left = [[text, dict(info)] for text, info in self._left]
