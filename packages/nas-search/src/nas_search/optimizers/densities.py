@@ -1,11 +1,11 @@
 """A density over the decisions of a space, from a handful of members: a product of kernels (BOHB's model).
 
 Falkner, Klein, Hutter 2018 ("BOHB"), §3.2, after Bergstra et al. 2011. A real or whole-number decision has a normal
-kernel on its unit interval, cut off at the ends, with the normal-reference bandwidth, at least 1 / (1 + n) (the
-published least, 0.001, lets the density collapse onto its own draws); a choice keeps its value with
-probability 1 - λ and has any other with λ / (c - 1), where λ = (c - 1) / (n + c) is what a uniform prior worth one
-label a choice gives. (The published code takes the normal-reference rule for numbers of choices as well, which have no
-order.) An inactive decision is a value of its own: it is unlike every other.
+kernel on its unit interval, cut off at the ends, with the normal-reference bandwidth, at least 1 / (1 + n), and of a
+whole number at least one step (the published least, 0.001, lets the density collapse onto its own draws); a choice
+keeps its value with probability 1 - λ and has any other with λ / (c - 1), where λ = (c - 1) / (n + c) is what a uniform
+prior worth one label a choice gives. (The published code takes the normal-reference rule for numbers of choices as
+well, which have no order.) An inactive decision is a value of its own: it is unlike every other.
 
 Notation
     n   members that the density is made of
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr, logsumexp, ndtr, ndtri
 
 from nas_core.architecture import Architecture
-from nas_core.decisions import Categorical
+from nas_core.decisions import Categorical, Integer
 from nas_core.space import Space
 
 FloatArray = NDArray[np.float64]
@@ -82,7 +82,12 @@ class Density:
         active = column[column != _INACTIVE]
         deviation = float(active.std()) if len(active) > 1 else 0.0
         reference: float = 1.06 * deviation * float(n) ** (-1.0 / (4 + len(self.choices)))
-        return max(reference, 1.0 / min(_FINEST, 1 + n))
+        return max(reference, 1.0 / min(_FINEST, 1 + n), self._step(k))
+
+    def _step(self, k: int) -> float:
+        """How far apart the values of a whole-number decision lie."""
+        decision = self.space.decisions[k]
+        return 1.0 / (decision.high - decision.low + 1) if isinstance(decision, Integer) else 0.0
 
     def _kernel(self, k: int, c: int, x: FloatArray, centre: FloatArray) -> FloatArray:
         h = self.bandwidths[k]
