@@ -26,7 +26,8 @@ ONE = Objectives.parse(["max:val_accuracy"])
 BOUNDED = Objectives.parse(["max:val_accuracy"], ["params<=3000"])
 PRETRAINING: dict[str, Any] = {"samples": 200, "steps": 20, "batch": 32, "latent": 6, "width": 8}
 QUICK: dict[str, Any] = {
-    "initial": 4, "labels": 3, "candidates": 8, "epochs": 1, "fit_steps": 10, "pretraining": PRETRAINING
+    "initial": 4, "labels": 3, "candidates": 8, "random": 0.0, "epochs": 1, "fit_steps": 10,
+    "pretraining": PRETRAINING,
 }  # fmt: skip
 GOLDEN = [
     "skip skip 1 relu",
@@ -77,9 +78,9 @@ def test_it_is_registered_with_the_constants_of_the_paper() -> None:
         "weighting": "random", "cells": "together", "phase": 152,
     }  # fmt: skip
     assert {key: config[key] for key in wanted} == wanted
-    assert config["begin"] == "pretrained"
+    assert (config["begin"], config["random"]) == ("pretrained", 0.125)
     of_paper = make("optimizer", "agnet", ToySpace(), ONE, 0, reading="paper").to_config()
-    assert (of_paper["weigh"], of_paper["begin"]) == ("both", "last")
+    assert (of_paper["weigh"], of_paper["begin"], of_paper["random"]) == ("both", "last", 0.0)
 
 
 def test_importing_it_loads_no_torch() -> None:
@@ -95,6 +96,23 @@ def test_rounds_follow_random_members() -> None:
     assert [info["round"] for info in infos[4:]] == [4] * 3 + [7] * 3
     assert [info["labels"] for info in infos[4:]] == [4] * 3 + [7] * 3
     assert all(0.0 < info["valid"] <= 1.0 for info in infos[4:])
+
+
+def test_a_share_of_a_round_is_random() -> None:
+    """Half of four, and of three either one or two; rounds are the same however many are asked for."""
+    one = run(labels=4, random=0.5)
+    one.rounds(12, 1)
+    assert [trial.proposal.info["by"] for trial in one.history] == ["chance"] * 4 + 2 * (
+        ["generator"] * 2 + ["chance"] * 2
+    )
+    few, many = run(seed=1, random=0.5), run(seed=1, random=0.5)
+    for other, at_once in ((few, 1), (many, 3)):
+        other.rounds(4, 1)
+        other.rounds(16, at_once)
+    assert few.trace() == many.trace()
+    random = [trial.proposal.info for trial in few.history][4:16]
+    counts = [sum(info["by"] == "chance" for info in random[k : k + 3]) for k in range(0, 12, 3)]
+    assert set(counts) == {1, 2}  # equal in all four rounds once in eight runs
 
 
 def test_golden_trace() -> None:
@@ -259,6 +277,8 @@ def test_ablations_run(options: dict[str, Any]) -> None:
         {"surrogate": "forest"},
         {"weigh": "twice"},
         {"begin": "first"},
+        {"random": 1.5},
+        {"random": True},
         {"alpha": 1.5},
         {"k": 0.0},
         {"backprop": "no"},
