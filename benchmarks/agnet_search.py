@@ -58,8 +58,9 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "_without_weights": {"weigh": "none"},
     "_weights_in_both": {"weigh": "both"},
     "_without_backprop": {"backprop": False},
-    "_one_label": {"labels": 1},
     "_going_on": {"begin": "last"},
+    "_without_chance": {"random": 0.0},
+    "_one_label": {"labels": 1},
 }
 TURNS: dict[str, dict[str, Any]] = {
     "_phases": {"cells": "phases", "phase": 96},
