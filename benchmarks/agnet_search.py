@@ -13,8 +13,9 @@ nb301   DARTS cells, nlp recurrent cells: the validation accuracy and the valida
         fitted_tables.py)
 
 Proposals come 16 at a time. `--ablations` runs the default, both readings, the trees, and the searches without weighted
-retraining and without backpropagation, and on DARTS those that take turns with the cells; `--others` runs random
-search, evolution, local search and `bo` beside the default, one label at a time. Each is kept under a name of its own.
+retraining, without backpropagation, without random labels and with a generator that goes on from round to round, and on
+DARTS those that take turns with the cells; `--others` runs random search, evolution, local search and `bo` beside the
+default, one label at a time. Each is kept under a name of its own.
 Seconds, on the clock and of the processor, are those of all proposals, pretraining apart. Every run is journalled by
 table, labels, optimizer, options and seed; with `--first` another process does other seeds, and the command without it
 collects them.
