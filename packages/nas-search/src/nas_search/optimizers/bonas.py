@@ -24,7 +24,10 @@ the optimum, with the default 66 (50 seeds: `bonas_nb201_predicted`).
 Transfer (section 4.4.2). With `start` the search begins with a surrogate fitted in another space with the same
 operations: the directory of a study with the same metrics, or a file of `nas_surrogates.saved_fit`. Until k labels are
 there, what was learnt elsewhere predicts here and takes in the labels; from then on the network is trained from the
-parameters that it learnt elsewhere. One label is drawn at random instead of ten, unless `initial` says otherwise.
+parameters that it learnt elsewhere. One label is drawn at random instead of ten, unless `initial` says otherwise. What
+it gains depends on how much was learnt: the best of the 7-vertex cells in the sample of NAS-Bench-101 was met after 383
+labels alone, after 183 with a start on all 2,917 cells of 6 vertices, and with one on 500 of them after 304, where four
+searches of twenty did not end within 600 (`bonas_transfer`, `bonas_transfer_500`).
 """
 
 from __future__ import annotations
