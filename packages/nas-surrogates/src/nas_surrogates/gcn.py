@@ -29,7 +29,7 @@ whose edges are always the same, the paper's met the optimum after 66 labels and
 `bonas_nb201`, `bonas_nb201_unnormalised`).
 
 The 100 epochs of paper and code are few while labels are few, one step each: with epochs=300 `bonas` met the best cell
-of that sample after 250 labels, at not quite twice the time a label (`bonas_nb101_epochs_300`).
+of that sample after 250 labels, at twice the time a label (`bonas_nb101_epochs_300`).
 
 Ports (a `blend` of NAS-Bench-NLP) are relations: besides A with all edges, edges into each port from 1 on have a matrix
 and weights of their own (Schlichtkrull et al. 2018), up to the highest port in a fixed draw of 64 members.
