@@ -8,7 +8,8 @@ Wang et al. 2019), which reads an architecture as a flat list of numbers: on NAS
 operations. Here that list is the one-hot decisions, which are just that on NAS-Bench-101 and which every space has.
 
 The rate is 0.0001. With the 0.001 of the other predictors the first steps of layers this wide drive the sigmoid of the
-output to where it has no gradient: on 2,000 labels of NAS-Bench-201 the rank correlation was 0.00, with this one 0.95.
+output to where it has no gradient, and nothing is learnt; with this one the ranks of unseen cells of NAS-Bench-201
+correlate 0.99 with the true ones (`bonas_predictors_nb201`).
 """
 
 from __future__ import annotations
