@@ -15,8 +15,7 @@ Two readings of how the surrogate, a perceptron with four hidden layers, learns:
               strength. Candidates are predicted from their encodings.
 
 In both the surrogate goes on from round to round, moments of Adam included, and in the informed reading is first fitted
-alone (`fit_steps`). The generator of the paper goes on, too (`begin="last"`), and narrows down to what it has found: on
-NAS-Bench-201 it came to give 6 distinct members a hundred draws, and one search in twenty ended in a local optimum. In
+alone (`fit_steps`). The generator of the paper goes on, too (`begin="last"`), and narrows down to what it has found; in
 the informed reading every round begins with the pretrained generator (`begin="pretrained"`). Trees (`surrogate="xgb"`,
 "xgb_rank") are grown anew on encodings at every round and send the generator no gradient: then L is L_G.
 

@@ -6,7 +6,8 @@ vectors until there are enough that are new up to isomorphism, and takes those o
 in table 2. The generator begins as pretraining on the space left it (`nas_surrogates.generator_pretraining`).
 
 In the informed reading one label in eight is that of a random member (`random`): without them what a round learns from
-is what the rounds before wanted to see, and one search in twenty on NAS-Bench-201 never left its first good region.
+is what the rounds before wanted to see, and on NAS-Bench-201 one search in twenty did not leave its first good region
+(`agnet_nb201_without_chance`).
 
 Carried from round to round: parameters and moments of the surrogate, and of the generator where it goes on, and what is
 left of the round's picks, so that a search that was killed goes on exactly.
