@@ -43,7 +43,7 @@ from nas_core.random import rng
 from nas_core.space import HasTwins, Space
 from nas_core.training_set import TrainingSet
 from nas_search.candidates import Picks, Seen, sameness
-from nas_search.optimizers.base import HistoryOptimizer, whole
+from nas_search.optimizers.base import HistoryOptimizer, between, whole
 from nas_search.optimizers.cells_in_turn import CellsInTurn
 
 if TYPE_CHECKING:
@@ -148,9 +148,7 @@ class AGNet(HistoryOptimizer):
             raise InvalidOption("no such latent sampling", value=latent, expected="one of " + ", ".join(LATENTS))
         if random is None:
             random = 0.0 if reading == "paper" else _BY_CHANCE
-        if isinstance(random, bool) or not isinstance(random, int | float) or not 0.0 <= random <= 1.0:
-            raise InvalidOption("random must be a share", value=random, expected="a number from 0 to 1")
-        self.random = float(random)
+        self.random = between("random", random, 0.0, 1.0)
         if not isinstance(joint, bool):
             raise InvalidOption("joint must be true or false", value=joint)
         if weighting not in WEIGHTINGS:

@@ -78,3 +78,14 @@ def whole(name: str, value: object, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InvalidOption(f"{name} must be a whole number of at least {least}", value=value)
     return value
+
+
+def between(name: str, value: object, low: float, high: float) -> float:
+    """An option that must be a number from `low` to `high`.
+
+    Raises:
+        InvalidOption: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InvalidOption(f"{name} must be a number from {low:g} to {high:g}", value=value)
+    return float(value)

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas_core.architecture import Architecture
-from nas_core.errors import InvalidOption
 from nas_core.history import History
 from nas_core.objective import Objectives
 from nas_core.random import derived_seed, rng
@@ -33,7 +32,7 @@ from nas_core.training_set import TrainingSet
 from nas_core.trial import Trial
 from nas_search.candidates import Picks
 from nas_search.failed_members import with_failures
-from nas_search.optimizers.base import HistoryOptimizer, whole
+from nas_search.optimizers.base import HistoryOptimizer, between, whole
 
 if TYPE_CHECKING:
     from nas_surrogates.pools import PoolPosterior
@@ -83,9 +82,7 @@ class BayesianOptimization(HistoryOptimizer):
         self.initial = whole("initial", asked, least=1)
         self.largest = whole("largest", largest, least=0)
         self.pool = whole("pool", pool, least=2)
-        if isinstance(refit, bool) or not isinstance(refit, int | float) or not 0 <= refit <= 1:
-            raise InvalidOption("refit must be a share", value=refit, expected="a number from 0 to 1")
-        self.refit = float(refit)
+        self.refit = between("refit", refit, 0.0, 1.0)
         config = {"name": surrogate} if isinstance(surrogate, str) else dict(surrogate)
         self.surrogate: Surrogate = from_config("surrogate", config, space)
         self._surrogate_config = {**self.surrogate.to_config(), "name": config["name"]}

@@ -31,7 +31,7 @@ from nas_core.registry import from_config
 from nas_core.space import Space
 from nas_core.trial import Trial
 from nas_search.candidates import Picks
-from nas_search.optimizers.base import whole
+from nas_search.optimizers.base import between, whole
 from nas_search.optimizers.densities import Density, encoded
 from nas_search.optimizers.multi_fidelity import MultiFidelityOptimizer, choose_at_random
 from nas_search.ranking import ranked
@@ -88,11 +88,11 @@ class BOHB(MultiFidelityOptimizer):
         if proposer not in PROPOSERS:
             raise InvalidOption("no such proposer", value=proposer, expected="one of " + ", ".join(PROPOSERS))
         self.proposer = proposer
-        self.random = _between("random", random, 0.0, 1.0)
-        self.top = _between("top", top, 0.0, 1.0)
+        self.random = between("random", random, 0.0, 1.0)
+        self.top = between("top", top, 0.0, 1.0)
         self.least = len(space.decisions) + 1 if least is None else whole("least", least, least=2)
         self.candidates = whole("candidates", candidates, least=1)
-        self.spread = _between("spread", spread, 1e-3, 1e3)
+        self.spread = between("spread", spread, 1e-3, 1e3)
         self._surrogate_config = {"name": surrogate} if isinstance(surrogate, str) else dict(surrogate)
         self._surrogate = from_config("surrogate", self._surrogate_config, space) if proposer == "gp" else None
 
@@ -154,9 +154,3 @@ class BOHB(MultiFidelityOptimizer):
         own = ("proposer", "random", "top", "least", "candidates", "spread")
         options = {"name": "bohb", **self._options(), **{name: getattr(self, name) for name in own}}
         return options | {"surrogate": self._surrogate_config}
-
-
-def _between(name: str, value: object, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise InvalidOption(f"{name} must be a number from {low:g} to {high:g}", value=value)
-    return float(value)
