@@ -193,7 +193,7 @@ def test_ranks_by_the_rules() -> None:
 
     def ranks(**options: Any) -> list[int]:
         optimizer: Any = run(objectives=BOUNDED, **options).optimizer
-        return list(optimizer._ranks(losses, weights))
+        return list(optimizer._ranks(losses, weights, losses))
 
     assert ranks() == [1, 0, 3, 2]
     assert ranks(reading="paper") == [1, 0, 3, 2]
@@ -345,7 +345,7 @@ def test_equal_weights_sum_ranks() -> None:
     weights = optimizer._objective_weights(5)
     assert weights.tolist() == [0.5, 0.5]
     losses = np.array([[1.0, -5.0], [2.0, -8.0], [3.0, -7.0], [4.0, -6.0]])
-    assert optimizer._ranks(losses, weights).tolist() == [1, 0, 1, 3]
+    assert optimizer._ranks(losses, weights, losses).tolist() == [1, 0, 1, 3]
     drawn: Any = AGNet(space, two, 0, **QUICK)
     assert drawn._objective_weights(5).sum() == pytest.approx(1.0)
     assert not np.array_equal(drawn._objective_weights(5), drawn._objective_weights(8))

@@ -270,6 +270,10 @@ class Expert:
         with torch.no_grad():
             return np.asarray(self._ranker(torch.from_numpy(features)).numpy(), dtype=np.float64)
 
+    def features(self, arrays: GraphArrays) -> NDArray[np.float32]:
+        """Encodings of n architectures with graphs: entries that vary over the space (n x d)."""
+        return self._features(self._made.rules.one_hot(arrays))
+
     def _features(self, one_hot: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.ascontiguousarray(one_hot.reshape(len(one_hot), -1)[:, self._varying])
 

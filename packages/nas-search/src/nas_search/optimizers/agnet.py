@@ -22,6 +22,9 @@ and then ranks anew; in the informed reading it comes after all that keeps them,
 with nothing feasible moves towards what is. Candidates are ranked by the same rule on predictions. Failed trials count
 as the worst value known. `info` says with each proposal which round it is of, how many labels that learnt from, which
 share of the graphs drawn were members, and which share of the labels since the round before keeps the constraints.
+
+Limits. In the informed reading metrics with a limit are predicted by linear regressions, and what breaks a limit is
+judged with their errors in mind, of labels and of candidates (`nas_search.optimizers.limited_metrics`).
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ from nas_core.training_set import TrainingSet
 from nas_search.candidates import Picks, Seen, sameness
 from nas_search.optimizers.base import HistoryOptimizer, between, whole
 from nas_search.optimizers.cells_in_turn import CellsInTurn
+from nas_search.optimizers.limited_metrics import LimitedMetrics
 
 if TYPE_CHECKING:
     from nas_surrogates.generator_pretraining import Pretrained
@@ -210,9 +214,13 @@ class AGNet(HistoryOptimizer):
         data = TrainingSet.from_history(history, modelled, key=self._pools_by)
         x = [*data.architectures, *data.failed]
         losses = np.concatenate([data.targets, np.tile(data.targets.max(axis=0), (len(data.failed), 1))])
-        made, expert = self._made()
         objective_weights = self._objective_weights(start)
-        ranks = self._ranks(losses, objective_weights)
+        made, expert = self._made()
+        graphs = made.rules.encode(self.space, x)
+        limited = None
+        if self.retraining.reading == "informed" and self.objectives.constraints:
+            limited = LimitedMetrics.of(self.objectives, expert.features(graphs)[: len(data)], data.targets)
+        ranks = self._ranks(losses, objective_weights, limited.relaxed(losses) if limited else losses)
         ranks[len(data) :] = len(ranks) - 1
         scales = self._scales(losses)
         targets = np.stack([scale.trained_to(losses[:, j]) for j, scale in enumerate(scales)], axis=1)
@@ -220,7 +228,7 @@ class AGNet(HistoryOptimizer):
         searched = self.turns.searched(start, max(start - self.initial, 0) // self.labels, len(names))
         partner = self.turns.partner(self.space, x[int(np.argmin(ranks))], searched, self.seed)
         weights = rank_weights(ranks, self.retraining.k)
-        expert.retrain(made.rules.encode(self.space, x), targets, weights, rng(self.seed, "train", start), searched)
+        expert.retrain(graphs, targets, weights, rng(self.seed, "train", start), searched)
         kept = None if partner is None else made.rules.encode(self.space, [partner])
         members, scores, drawn, valid = self._candidates(
             expert, picks, rng(self.seed, "candidates", start), kept, searched
@@ -234,9 +242,15 @@ class AGNet(HistoryOptimizer):
         self._learnt, self._arrays = history.seq, expert.state()
         if not members:
             return []
-        raw = expert.predict(made.rules.encode(self.space, members), scores)
+        graphs = made.rules.encode(self.space, members)
+        raw = expert.predict(graphs, scores)
         predicted = np.stack([scale.of_network(raw[:, j]) for j, scale in enumerate(scales)], axis=1)
-        order = np.argsort(self._ranks(predicted, objective_weights), kind="stable")
+        judged = predicted
+        if limited:
+            features = expert.features(graphs)
+            predicted = limited.predicted(predicted, features)
+            judged = limited.drawn(predicted, features, rng(self.seed, "limits", start))
+        order = np.argsort(self._ranks(predicted, objective_weights, judged), kind="stable")
         return self._with_chance([members[i] for i in order.tolist()], picks, info, rng(self.seed, "chance", start))
 
     def _with_chance(
@@ -284,8 +298,13 @@ class AGNet(HistoryOptimizer):
             return np.full(m, 1.0 / m)
         return rng(self.seed, "weights", start).dirichlet(np.ones(m))
 
-    def _ranks(self, losses: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Ranks from 0 by the rule of the module (n) of losses in the columns of the metrics (n x M)."""
+    def _ranks(
+        self, losses: NDArray[np.float64], weights: NDArray[np.float64], judged: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Ranks from 0 by the rule of the module (n) of losses in the columns of the metrics (n x M).
+
+        `judged` are the losses by which it is known what breaks a constraint (n x M).
+        """
         from nas_surrogates.utility import columns
 
         m = len(self.objectives.objectives)
@@ -294,7 +313,7 @@ class AGNet(HistoryOptimizer):
         total = sum(
             weight * (_competition(losses[:, j]) + 1.0) for j, weight in enumerate(counted)
         )  # from 1, so that a penalty counts for the best, too
-        violation = self.objectives.violation(columns(self.objectives).measured(losses))
+        violation = self.objectives.violation(columns(self.objectives).measured(judged))
         broken = violation > 0.0
         if self.retraining.reading == "paper":
             return _competition(np.where(broken, total * _PENALTY, total))
