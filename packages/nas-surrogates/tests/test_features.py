@@ -57,7 +57,7 @@ def paths(operations: str) -> dict[tuple[str, ...], int]:
     features = SpaceFeatures(space)
     rows = features.rows([space.canonical([names[o] for o in operations])])
     block = features.blocks[0]
-    counts = features.block(block, rows)[0]
+    counts = features.counts(block, rows).dense()[0]
     return {path: int(count) for path, count in zip(features.counted(block), counts, strict=True) if count}
 
 

@@ -13,8 +13,8 @@ where paths may be too many, the sequences of up to three labels along the edges
 The surroundings of a node are its label, the labels that it reads and the labels that read it, in the same contracted
 graph: one round of Weisfeiler and Lehman's colouring, as in Ru et al. 2021 ("NAS-BOWL").
 
-Counts of both are whole numbers, so that their inner products are exact and do not depend on the order of columns,
-which is the order in which paths are met. Scales of the others come from a fixed draw of the space and never change.
+Columns of counts are in the order in which what they count was met (`nas_surrogates.counts`). Scales of the others come
+from a fixed draw of the space and never change.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from nas_core.encoding import one_hot
 from nas_core.graph import Graph
 from nas_core.random import rng
 from nas_core.space import HasGraphs, Space
+from nas_surrogates.counts import Counts, CountTable
 
 FloatArray: TypeAlias = NDArray[np.float64]
 Path: TypeAlias = tuple[str, ...]
@@ -47,7 +48,6 @@ MOST_KEPT: Final = 100_000
 _STATISTICS: Final = "statistics"
 _WALK = 3
 _SCALED_ON = 512
-_MOST_COUNTED = 255
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class SpaceFeatures:
         self._identities = frozenset(getattr(space, "graph_identities", ()))
         self._zeros = frozenset(getattr(space, "graph_zeros", ()))
         self._row: dict[Architecture, int] = {}
-        self._column: dict[str, dict[Path, int]] = {}
+        self._counts: dict[str, CountTable] = {}
         self._kept: dict[str, FloatArray] = {}
         drawn = tuple(dict.fromkeys(space.sample(rng(0, "features", space.name), _SCALED_ON)))
         self.drawn = drawn
@@ -84,7 +84,7 @@ class SpaceFeatures:
         graphs = tuple(space.graphs(drawn[0])) if isinstance(space, HasGraphs) else ()
         self._labels = tuple(space.graph_labels) if isinstance(space, HasGraphs) else ()
         self._whole = not isinstance(space, HasGraphs) or space.most_nodes <= LARGEST
-        self.blocks: tuple[Block, ...] = (
+        self.blocks: tuple[Block, ...] = (  # those of counts first
             *(Block(kind, graph) for kind in (*COUNTED, _STATISTICS) for graph in graphs),
             Block("decisions"),
         )
@@ -97,26 +97,36 @@ class SpaceFeatures:
     def __call__(self, architectures: Sequence[Architecture]) -> dict[str, FloatArray]:
         """The features of n architectures by the name of the block (each n x d); d of paths grows as paths are met."""
         rows = self.rows(architectures)
-        return {block.name: self.block(block, rows) for block in self.blocks}
+        return {
+            block.name: self.counts(block, rows).dense().astype(np.float64)
+            if block.kind in COUNTED
+            else self.block(block, rows)
+            for block in self.blocks
+        }
 
     def rows(self, architectures: Sequence[Architecture]) -> NDArray[np.int64]:
         """Where the features of architectures are kept (n); those of new ones are computed."""
         new = [a for a in dict.fromkeys(architectures) if a not in self._row]
         if new and len(self._row) + len(new) > MOST_KEPT:
             self._row, self._kept = {}, {}
+            for table in self._counts.values():
+                table.forget()
             new = list(dict.fromkeys(architectures))
         if new:
             self._compute(new)
         return np.array([self._row[a] for a in architectures], dtype=np.int64)
 
     def block(self, block: Block, rows: NDArray[np.int64]) -> FloatArray:
-        """One block of features at kept rows (n x d)."""
-        width = len(self._column[block.name]) if block.kind in COUNTED else None
-        return np.asarray(self._kept[block.name][rows, :width])
+        """One block of features that are not counts at kept rows (n x d)."""
+        return np.asarray(self._kept[block.name][rows])
+
+    def counts(self, block: Block, rows: NDArray[np.int64]) -> Counts:
+        """One block of counts at kept rows."""
+        return self._counts[block.name][rows]
 
     def counted(self, block: Block) -> tuple[Path, ...]:
         """What the columns of a block of counts count."""
-        return tuple(self._column[block.name])
+        return tuple(self._counts[block.name].column)
 
     def _compute(self, new: list[Architecture]) -> None:
         graphs = [self.space.graphs(a) for a in new] if isinstance(self.space, HasGraphs) else []
@@ -130,30 +140,19 @@ class SpaceFeatures:
                 self._keep(block.name, (raw - mean) / spread)
             else:
                 counts = [getattr(reading, block.kind) for reading in readings[block.graph]]
-                self._keep(block.name, self._counted(block.name, counts))
+                self._counts.setdefault(block.name, CountTable()).append(counts)
         for a in new:
             self._row[a] = len(self._row)
 
-    def _counted(self, name: str, counts: list[dict[Path, int]]) -> FloatArray:
-        column = self._column.setdefault(name, {})
-        for own in counts:
-            for feature in own:
-                column.setdefault(feature, len(column))
-        table = np.zeros((len(counts), len(column)))
-        for row, own in enumerate(counts):
-            table[row, [column[feature] for feature in own]] = [min(count, _MOST_COUNTED) for count in own.values()]
-        return table
-
     def _keep(self, name: str, added: FloatArray) -> None:
-        """Append rows; buffers double in both directions."""
-        count, kept = len(self._row), self._kept.get(name, np.zeros((0, 0)))
-        needed = (count + len(added), added.shape[1])
-        if needed[0] > kept.shape[0] or needed[1] > kept.shape[1]:
-            shape = [old if new <= old else max(new, 2 * old) for old, new in zip(kept.shape, needed, strict=True)]
-            grown = np.zeros(tuple(shape))
-            grown[: kept.shape[0], : kept.shape[1]] = kept
+        """Append rows; the buffer doubles."""
+        count, kept = len(self._row), self._kept.get(name, np.zeros((0, added.shape[1])))
+        needed = count + len(added)
+        if needed > len(kept):
+            grown = np.zeros((max(needed, 2 * len(kept)), added.shape[1]))
+            grown[: len(kept)] = kept
             self._kept[name] = kept = grown
-        kept[count : needed[0], : needed[1]] = added
+        kept[count:needed] = added
 
     def _read(self, graph: Graph) -> _Reading:
         active = _Active(graph, self._identities, self._zeros)

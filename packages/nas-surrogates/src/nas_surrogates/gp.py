@@ -244,7 +244,7 @@ class GPPosterior:
             one = new[i : i + 1]
             distances = kernel.distances(points, one)
             factors = [_longer(kernel, t, f, distances, one) for t, f in zip(self.thetas, factors, strict=True)]
-            points = _joined(points, one)
+            points = points.joined(one)
         targets = np.concatenate([self.targets, y])
         warps = tuple(warp.again(column) for warp, column in zip(self.warps, targets.T, strict=True))
         return replace(
@@ -415,17 +415,6 @@ def _longer(
     result[n, :n] = row
     result[n, n] = np.sqrt(max(left, 0.0) + np.exp(theta[-1]) + JITTER)
     return result
-
-
-def _joined(a: Points, b: Points) -> Points:
-    """Points one after the other; columns of paths met later are 0 in the earlier ones."""
-    matrices = []
-    for x, y in zip(a.matrices, b.matrices, strict=True):
-        grown = np.zeros((len(x) + len(y), max(x.shape[1], y.shape[1])), dtype=x.dtype)
-        grown[: len(x), : x.shape[1]] = x
-        grown[len(x) :, : y.shape[1]] = y
-        matrices.append(grown)
-    return Points(tuple(matrices), tuple(np.concatenate(pair) for pair in zip(a.sizes, b.sizes, strict=True)))
 
 
 def _half(warp: Warp, mean: FloatArray, std: FloatArray) -> FloatArray:

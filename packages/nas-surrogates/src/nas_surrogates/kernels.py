@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas_core.architecture import Architecture
+from nas_surrogates.counts import Counts
 from nas_surrogates.features import COUNTED, Block, SpaceFeatures
 
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -38,19 +39,31 @@ CONSTANT: Final = 1.0
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Architectures as the kernel reads them: for each block a matrix (n x d) and the norms or squares of its rows.
+    """Architectures as the kernel reads them: for each block what it holds and the norms or squares of its rows.
 
-    The last matrix is u.
+    Blocks of counts come first; the last of the matrices (n x d) is u.
     """
 
-    matrices: tuple[NDArray[np.float32] | FloatArray, ...]
+    counts: tuple[Counts, ...]
+    matrices: tuple[FloatArray, ...]
     sizes: tuple[FloatArray, ...]
 
     def __len__(self) -> int:
         return len(self.sizes[0])
 
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> Points:
-        return Points(tuple(m[rows] for m in self.matrices), tuple(s[rows] for s in self.sizes))
+        return Points(
+            tuple(c[rows] for c in self.counts),
+            tuple(m[rows] for m in self.matrices),
+            tuple(s[rows] for s in self.sizes),
+        )
+
+    def joined(self, other: Points) -> Points:
+        """These and others, one after the other."""
+        counts = (x.joined(y) for x, y in zip(self.counts, other.counts, strict=True))
+        matrices = (np.concatenate(pair) for pair in zip(self.matrices, other.matrices, strict=True))
+        sizes = (np.concatenate(pair) for pair in zip(self.sizes, other.sizes, strict=True))
+        return Points(tuple(counts), tuple(matrices), tuple(sizes))
 
 
 @final
@@ -81,20 +94,18 @@ class CellKernel:
     def points(self, architectures: Sequence[Architecture]) -> Points:
         """Read n architectures."""
         rows = self.features.rows(architectures)
-        matrices: list[NDArray[np.float32] | FloatArray] = []
-        sizes: list[FloatArray] = []
+        counts: list[Counts] = []
+        matrices: list[FloatArray] = []
         for block in self.blocks:
-            raw = self.features.block(block, rows)
             if block.kind in COUNTED:
-                counts = np.minimum(raw, 1.0) if block.kind == "paths" else raw
-                matrices.append(counts.astype(np.float32))
-                sizes.append(np.sqrt(np.sum(counts**2, axis=1)))
+                own = self.features.counts(block, rows)
+                counts.append(own.indicators() if block.kind == "paths" else own)
             else:
+                raw = self.features.block(block, rows)
                 matrices.append(raw / np.sqrt(raw.shape[1]) if block.kind == "statistics" else raw)
-                sizes.append(np.sum(matrices[-1] ** 2, axis=1, dtype=np.float64))
         matrices.append((self._trended(rows) - self._centre) / self._scale)
-        sizes.append(np.sum(matrices[-1] ** 2, axis=1))
-        return Points(tuple(matrices), tuple(sizes))
+        sizes = [own.norms() for own in counts] + [np.sum(matrix**2, axis=1) for matrix in matrices]
+        return Points(tuple(counts), tuple(matrices), tuple(sizes))
 
     def _trended(self, rows: NDArray[np.int64]) -> FloatArray:
         """What u is made of (n x d)."""
@@ -103,11 +114,13 @@ class CellKernel:
 
     def distances(self, a: Points, b: Points) -> list[FloatArray]:
         """Squared distances of n and k points in each block, and last u(x) u(y) (B + 1 matrices n x k)."""
-        result = [
-            _angular(x, y, p, q) if block.kind in COUNTED else _euclidean(x, y, p, q)
-            for block, x, y, p, q in zip(self.blocks, a.matrices, b.matrices, a.sizes, b.sizes, strict=False)
+        angular = [_angular(x, y, p, q) for x, y, p, q in zip(a.counts, b.counts, a.sizes, b.sizes, strict=False)]
+        c = len(angular)
+        euclidean = [
+            _euclidean(x, y, p, q)
+            for x, y, p, q in zip(a.matrices[:-1], b.matrices[:-1], a.sizes[c:-1], b.sizes[c:-1], strict=True)
         ]
-        return [*result, np.asarray(a.matrices[-1] @ b.matrices[-1].T, dtype=np.float64)]
+        return [*angular, *euclidean, np.asarray(a.matrices[-1] @ b.matrices[-1].T, dtype=np.float64)]
 
     def value(self, theta: FloatArray, distances: Sequence[FloatArray]) -> FloatArray:
         """Covariances (n x k), noise not included."""
@@ -134,24 +147,16 @@ class CellKernel:
         return np.asarray(same + np.exp(theta[-2]) * points.sizes[-1])
 
 
-def _angular(
-    x: NDArray[np.float32] | FloatArray, y: NDArray[np.float32] | FloatArray, p: FloatArray, q: FloatArray
-) -> FloatArray:
-    """2 - 2 cosine of counts; 0 between two without any, 2 between one without and one with.
-
-    Inner products are whole numbers below 2^24, exact in float32 and whatever the order of columns.
-    """
-    d = min(x.shape[1], y.shape[1])  # a path that one side has no column for occurs in none of its members
-    inner = (x[:, :d] @ y[:, :d].T).astype(np.float64)
+def _angular(x: Counts, y: Counts, p: FloatArray, q: FloatArray) -> FloatArray:
+    """2 - 2 cosine of counts; 0 between two without any, 2 between one without and one with."""
+    inner = x.inner(y)
     inner /= np.maximum(p, 1.0)[:, None]
     inner /= np.maximum(q, 1.0)[None, :]
     inner[np.ix_(p == 0, q == 0)] = 1.0
     return np.maximum(2.0 - 2.0 * inner, 0.0)
 
 
-def _euclidean(
-    x: NDArray[np.float32] | FloatArray, y: NDArray[np.float32] | FloatArray, p: FloatArray, q: FloatArray
-) -> FloatArray:
+def _euclidean(x: FloatArray, y: FloatArray, p: FloatArray, q: FloatArray) -> FloatArray:
     squares = np.asarray(x @ y.T, dtype=np.float64)
     squares *= -2.0
     squares += p[:, None]
