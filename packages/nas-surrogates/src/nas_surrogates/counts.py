@@ -1,9 +1,10 @@
 """Counts of what occurs in members, as many columns as there are things that have been met.
 
-A cell has few of all the paths that a space has: on DARTS cells 100,000 columns are soon met, of which a row has 50.
-Rows are therefore kept as pairs of column and count; a matrix of some of them is dense where columns are few, which is
-the faster, and sparse where they are many. Counts are whole numbers and inner products below 2^24, so that float32 is
-exact and neither the order of columns nor the kind of matrix changes a result.
+A cell has few of all the paths that a space has, and in a large space new ones are met without end: dense rows of DARTS
+cells filled the memory of a machine. Rows are therefore kept as pairs of column and count; a matrix of some
+of them is dense where columns are few, which is the faster, and sparse where they are many. Counts are whole numbers
+and inner products below 2^24, so that float32 is exact and neither the order of columns nor the kind of matrix changes
+a result.
 
 Notation
     n, k  rows     d  columns

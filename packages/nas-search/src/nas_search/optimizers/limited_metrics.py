@@ -1,10 +1,10 @@
 """Metrics with a limit, predicted by a Bayesian linear regression on features of architectures.
 
 The best that keeps a limit lies close to it, often nearer than a surrogate can tell, and what is predicted to keep it
-best are errors of the prediction. Costs are close to sums over the operations of an architecture: on latencies of
-NAS-Bench-201 the regression errs half as much as a perceptron that learns on from round to round. It says how far off
-it is, so that what breaks a limit by less is not taken for bad (`relaxed`), and candidates are judged by one draw each
-from what it predicts (`drawn`).
+best are errors of the prediction. Costs are close to sums over the operations of an architecture, so that on few labels
+the regression errs less than a perceptron that learns on from round to round. It says how far off it is: what breaks a
+limit by less is not taken for bad (`relaxed`), and candidates are judged by one draw each from what it predicts
+(`drawn`).
 
 Notation
     n  architectures     d  features     M  columns of losses, as `nas_surrogates.utility.columns` has them
