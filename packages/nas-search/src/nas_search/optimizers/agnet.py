@@ -24,7 +24,7 @@ as the worst value known. `info` says with each proposal which round it is of, h
 share of the graphs drawn were members, and which share of the labels since the round before keeps the constraints.
 
 Limits. In the informed reading metrics with a limit are predicted by linear regressions, and what breaks a limit is
-judged with their errors in mind, of labels and of candidates (`nas_search.optimizers.limited_metrics`).
+judged with their errors in mind, of labels and of candidates (`nas_surrogates.limited_metrics`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ from nas_core.training_set import TrainingSet
 from nas_search.candidates import Picks, Seen, sameness
 from nas_search.optimizers.base import HistoryOptimizer, between, whole
 from nas_search.optimizers.cells_in_turn import CellsInTurn
-from nas_search.optimizers.limited_metrics import LimitedMetrics
 
 if TYPE_CHECKING:
     from nas_surrogates.generator_pretraining import Pretrained
@@ -207,6 +206,7 @@ class AGNet(HistoryOptimizer):
 
     def _round(self, history: History, picks: Picks, start: int) -> list[tuple[str, dict[str, Any]]]:
         """Train on, draw candidates and rank them: what a round proposes, the best first."""
+        from nas_surrogates.limited_metrics import LimitedMetrics
         from nas_surrogates.utility import columns
         from nas_surrogates.weighted_retraining import rank_weights
 

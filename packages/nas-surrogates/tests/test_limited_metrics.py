@@ -7,7 +7,7 @@ import pytest
 
 from nas_core.objective import Objectives
 from nas_core.random import rng
-from nas_search.optimizers.limited_metrics import LimitedMetrics
+from nas_surrogates.limited_metrics import LimitedMetrics
 
 LIMITED = Objectives.parse(["max:val_accuracy"], ["latency<=20", "memory<=3"])
 COSTS = np.array([1.0, 2.0, 4.0, 8.0, 3.0, 5.0])

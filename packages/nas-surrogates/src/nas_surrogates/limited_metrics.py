@@ -14,15 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nas_core.objective import Objectives
-
-if TYPE_CHECKING:
-    from nas_surrogates.blr import BLRPosterior
+from nas_surrogates.blr import BLRPosterior, fit_blr
 
 
 @final
@@ -41,8 +39,6 @@ class LimitedMetrics:
     @classmethod
     def of(cls, objectives: Objectives, features: NDArray[np.floating], losses: NDArray[np.float64]) -> LimitedMetrics:
         """Fit every metric that a constraint reads to n observations with features (n x d) and losses (n x M)."""
-        from nas_surrogates.blr import fit_blr
-
         columns = {objectives.metrics.index(constraint.metric) for constraint in objectives.constraints}
         fits = {column: fit_blr(features, losses[:, column]) for column in sorted(columns)}
         return cls(fits, len(objectives.objectives))
