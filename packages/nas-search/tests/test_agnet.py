@@ -204,6 +204,26 @@ def test_ranks_by_the_rules() -> None:
     assert ranks(joint=True) == [0, 0, 3, 2]
 
 
+def test_limits_are_judged_by_regressions_in_the_informed_reading_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of three rounds fits them to the labels it learns from; the paper's reading and a search without a limit
+    fit none."""
+    from nas_surrogates.limited_metrics import LimitedMetrics
+
+    fitted: list[int] = []
+    real = LimitedMetrics.of
+
+    def of(objectives: Objectives, features: Any, losses: Any) -> LimitedMetrics:
+        fitted.append(len(losses))
+        return real(objectives, features, losses)
+
+    monkeypatch.setattr(LimitedMetrics, "of", of)
+    run(objectives=BOUNDED, labels=6, initial=8).rounds(26, 2)
+    assert fitted == [8, 14, 20]
+    run(objectives=BOUNDED, labels=6, initial=8, reading="paper").rounds(20, 2)
+    run(labels=6, initial=8).rounds(20, 2)
+    assert fitted == [8, 14, 20]
+
+
 def test_the_feasible_share_is_recorded() -> None:
     """A round records the share of the labels since the round before that keep the limit."""
     one = run(objectives=BOUNDED, labels=6, initial=8)
