@@ -74,6 +74,17 @@ def test_ntk_of_a_linear_map_is_that_of_its_inputs() -> None:
     assert ntk_condition(module, twice, LABELS, 0) == math.inf
 
 
+def test_ntk_takes_the_statistics_of_a_batch_as_constants() -> None:
+    images = normal(4, 5, 1, 1)
+    norm: Any = BatchNorm(3, False, 0.1, 1e-5)
+    normed = nn.Sequential(pixel_classifier()[0], norm, nn.Flatten())
+    # each logit is a linear one, scaled: the kernel is a multiple of X Xᵀ. Through the statistics it would be singular,
+    # as normalised logits sum to zero over the batch
+    values = np.linalg.eigvalsh(images.flatten(1).double().numpy() @ images.flatten(1).double().numpy().T)
+    assert ntk_condition(normed, images, LABELS, 0) == pytest.approx(values[-1] / values[0], rel=1e-4)
+    assert norm.running_mean.eq(0).all()
+
+
 def test_synflow_of_linear_maps_is_the_flow_through_each() -> None:
     first, second = nn.Linear(6, 4), nn.Linear(4, 3)
     with torch.no_grad():

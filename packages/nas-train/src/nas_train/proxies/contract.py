@@ -9,7 +9,7 @@ holds one. All have the signature `score(module, images, labels, seed) -> float`
     seed     of whatever the score draws itself; scores that draw nothing do not read it
 
 A score looks at a working copy: in training mode, so that normalisation goes by the batch's own statistics, as in all
-the papers unless a file says otherwise, and without dropout, so that it depends on nothing but its arguments. Nodes
+the papers' code unless a file says otherwise, and without dropout, so that it depends on nothing but its arguments. Nodes
 that no output needs are never run and count for nothing, where the papers' own code runs them.
 
 A score that is not a finite number says that the network cannot be judged: a cell that lets nothing through, say.
@@ -68,6 +68,16 @@ def working_copy(module: M) -> M:
         elif isinstance(part, nn.Dropout | nn.Dropout2d):
             part.p = 0.0
     return made
+
+
+def with_fixed_statistics(module: M, images: Tensor) -> M:
+    """A working copy whose normalisations go by the statistics of these images as by constants."""
+    copied = working_copy(module)
+    for part in normalisations(copied):
+        part.momentum = 1.0
+    with torch.no_grad():
+        copied(images)
+    return copied.eval()
 
 
 def kernels(module: nn.Module) -> list[Tensor]:

@@ -7,8 +7,11 @@ Notation
     Θ      b x b: Θ_ij = g_i · g_j, the neural tangent kernel
     score  λ_max(Θ) / λ_min(Θ)          less is better
 
-A network with a small condition number is easy to train. The batch is normalised by its own statistics, so that g_i
-depends on the other images, as in the authors' code. It takes b backward passes over the batch.
+A network with a small condition number is easy to train. The batch is normalised by its own statistics, which are
+constants to g_i, so that each image has a gradient of its own, as the definition has it. In the authors' code the
+gradient goes through the statistics. Then the features of a batch sum to zero wherever the last thing before pooling is
+a normalisation, and so do the g_i: Θ is singular but for rounding, and the score says how a cell ends (DARTS cells: with
+or without pooling), not how it trains. It takes b backward passes over the batch.
 """
 
 from __future__ import annotations
@@ -18,13 +21,13 @@ import math
 import torch
 from torch import Tensor, nn
 
-from nas_train.proxies.contract import kernel_gradients, working_copy
+from nas_train.proxies.contract import kernel_gradients, with_fixed_statistics
 from nas_train.scoring import logits_of
 
 
 def ntk_condition(module: nn.Module, images: Tensor, labels: Tensor, seed: int) -> float:
     """The score; infinite where the kernel is singular, not a number where no convolution has a gradient."""
-    copied = working_copy(module)
+    copied = with_fixed_statistics(module, images)
     sums = logits_of(copied(images)).sum(1)
     rows = []
     for i in range(len(images)):
