@@ -5,8 +5,8 @@
 
 AG-Net asks for 208 cells in rounds of 16 of 50 candidates, one pass a round, and ranks them by the sum of their ranks
 in the two scores, as in the paper; each score is the mean of six initial weights (three in the paper) on a reduced
-network. The best by that sum over all queries is then trained with the recipe `small`, beside random cells. The search is a study in the
-folder, the trainings are a journal there: a run that was stopped goes on.
+network. The best by that sum over all queries is then trained with the recipe `small`, beside random cells. The search
+is a study in the folder, the trainings are a journal there: a run that was stopped goes on.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ holds one. All have the signature `score(module, images, labels, seed) -> float`
     seed     of whatever the score draws itself; scores that draw nothing do not read it
 
 A score looks at a working copy: in training mode, so that normalisation goes by the batch's own statistics, as in all
-the papers' code unless a file says otherwise, and without dropout, so that it depends on nothing but its arguments. Nodes
+the papers unless a file says otherwise, and without dropout, so that it depends on nothing but its arguments. Nodes
 that no output needs are never run and count for nothing, where the papers' own code runs them.
 
 A score that is not a finite number says that the network cannot be judged: a cell that lets nothing through, say.

@@ -9,9 +9,9 @@ Notation
 
 A network with a small condition number is easy to train. The batch is normalised by its own statistics, which are
 constants to g_i, so that each image has a gradient of its own, as the definition has it. In the authors' code the
-gradient goes through the statistics. Then the features of a batch sum to zero wherever the last thing before pooling is
-a normalisation, and so do the g_i: Θ is singular but for rounding, and the score says how a cell ends (DARTS cells: with
-or without pooling), not how it trains. It takes b backward passes over the batch.
+gradient goes through the statistics: where the last thing before pooling is a normalisation, the features of a batch
+sum to zero, and so do the g_i. Then Θ is singular but for rounding, and the score says how a cell ends (DARTS cells:
+with or without pooling), not how it trains. It takes b backward passes over the batch.
 """
 
 from __future__ import annotations
