@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def main() -> None:
             for row in rows:
                 a = table.architecture(int(row))
                 key = {"score": name, "cell": table.space.text(a), **setting}
-                found.append(journal.run(key, lambda a=a: scored(evaluator, table.space, a)))
+                found.append(journal.run(key, partial(scored, evaluator, table.space, a)))
             values = np.array([np.nan if one["value"] is None else one["value"] for one in found])
             total += rankdata(np.nan_to_num(values if name == "ntk_condition" else -values, nan=np.inf))
             figures[name] = {
