@@ -134,10 +134,12 @@ class NASBenchNLP(Space):
 
     def neighbors(self, a: Architecture) -> list[Architecture]:
         """The members one step away; `nas_spaces.nasbench_nlp_steps` tells which steps there are."""
-        recipe = self.recipe(a)
-        found = dict.fromkeys(neighbours(recipe, self.nodes))
-        found.pop(recipe, None)
-        return [self.member(other) for other in found]
+        return [self.member(other) for other in neighbours(self.recipe(a), self.nodes)]
+
+    def mutate(self, a: Architecture, rng: np.random.Generator) -> Architecture:
+        """A uniform pick among the neighbours, the only one whose decisions are written out."""
+        steps = neighbours(self.recipe(a), self.nodes)
+        return self.member(steps[int(rng.integers(len(steps)))])
 
     def text(self, a: Architecture) -> str:
         """The recipe as canonical JSON; see `nas_spaces.nasbench_nlp_text`."""

@@ -79,6 +79,9 @@ def unread(recipe: Recipe) -> set[int]:
 
 def pruned(recipe: Recipe) -> Recipe:
     """Without the nodes that no new state depends on."""
+    numbers = set(range(FIRST)).union([FIRST + i for i in recipe.hidden], *[sources for _, sources in recipe.nodes])
+    if len(numbers) == FIRST + len(recipe.nodes):  # every node is read, the last of a chain by a new state
+        return recipe
     alive = set(recipe.hidden)
     for i in range(len(recipe.nodes) - 1, -1, -1):
         if i in alive:

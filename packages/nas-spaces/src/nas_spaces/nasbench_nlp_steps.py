@@ -13,7 +13,8 @@ A step is one of these; nodes that it leaves dead go, and what breaks a rule is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
+from functools import lru_cache
+from itertools import chain, combinations
 from typing import Final
 
 import numpy as np
@@ -45,14 +46,14 @@ _THREE_SOURCES = 0.2
 _TRIES = 1000
 
 
-def neighbours(recipe: Recipe, most: int) -> Iterator[Recipe]:
-    """Every recipe one step away, perhaps more than once, in a fixed order."""
+@lru_cache(maxsize=64)
+def neighbours(recipe: Recipe, most: int) -> tuple[Recipe, ...]:
+    """Every other recipe one step away, in a fixed order; kept for a while, as searches take many steps from one."""
     kinds = (_operations, _rewirings, _pointers, _removals, _states)
-    for kind in kinds if len(recipe.nodes) == most else (*kinds, _additions):
-        for draft in kind(recipe):
-            found = pruned(draft)
-            if legal(found, most):
-                yield found
+    drafts = (kind(recipe) for kind in (kinds if len(recipe.nodes) == most else (*kinds, _additions)))
+    found = dict.fromkeys(other for draft in chain(*drafts) if legal(other := pruned(draft), most))
+    found.pop(recipe, None)
+    return tuple(found)
 
 
 def drawn(rng: np.random.Generator, most: int) -> Recipe:
