@@ -5,7 +5,8 @@
 
 AG-Net asks for 208 cells in rounds of 16 of 50 candidates, one pass a round, and ranks them by the sum of their ranks
 in the two scores, as in the paper; each score is the mean of six initial weights (three in the paper) on a reduced
-network. The best by that sum over all queries is then trained with the recipe `small`, beside random cells. The search
+network. The best by that sum over all queries is then trained with the recipe `small`, beside random cells; and what
+the regression fitted to the table of DARTS cells predicts for each, after a full training, is kept as well. The search
 is a study in the folder, the trainings are a journal there: a run that was stopped goes on.
 """
 
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import record
+from agnet_search import problem
 from cifar import cifar_npz
 from journal import Journal
 
@@ -100,6 +102,7 @@ def main() -> None:
     space = make("space", "darts")
     network = {"channels": 2 * given.channels, "cells": given.cells}
     evaluator = TrainingEvaluator(data, given.recipe, epochs=given.epochs, network=network, threads=1)
+    predicted = problem("nb301").value
     journal, accuracies, raw = Journal(given.folder / "trained.jsonl"), [], []
     for number, cell in enumerate([best, *space.sample(rng(given.seed, "random cells"), given.random)]):
         text = space.text(cell)
@@ -110,13 +113,17 @@ def main() -> None:
             return {"val_accuracy": accuracy, "cpu_seconds": round(time.process_time() - start, 1)}
 
         key = {"cell": text, "recipe": given.recipe, "epochs": evaluator.epochs, **network}
-        raw.append({"cell": text, **journal.run(key, trained)})
+        raw.append({"cell": text, **journal.run(key, trained), "predicted": round(predicted(cell), 3)})
         accuracies.append(raw[-1]["val_accuracy"])
+        of_random = [entry["predicted"] for entry in raw[1:]]
         figures |= {
             "found": accuracies[0],
             "random_mean": float(np.mean(accuracies[1:])) if number else None,
             "random_best": max(accuracies[1:], default=None),
             "random_better": sum(a > accuracies[0] for a in accuracies[1:]),
+            "predicted_of_found": raw[0]["predicted"],
+            "predicted_of_random_mean": round(float(np.mean(of_random)), 3) if number else None,
+            "predicted_of_random_better": sum(value > raw[0]["predicted"] for value in of_random),
             "training_cpu_seconds": round(sum(entry["cpu_seconds"] for entry in raw), 1),
         }
         record.keep(given.name, figures, raw)
