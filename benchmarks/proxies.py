@@ -23,9 +23,11 @@ import record
 from cifar import cifar_npz
 from scipy.stats import spearmanr
 
+from nas_core.architecture import Architecture
 from nas_core.errors import TrialFailed
 from nas_core.evaluator import Evaluation
 from nas_core.random import rng
+from nas_core.space import Space
 from nas_spaces.nasbench201 import NASBench201
 from nas_train.proxies import PROXIES, ProxyEvaluator
 
@@ -33,11 +35,11 @@ NETWORK = {"channels": 16, "cells": 5}
 SPACE = NASBench201()
 
 
-def scored(evaluator: ProxyEvaluator, tokens: list[int]) -> dict[str, Any]:
+def scored(evaluator: ProxyEvaluator, space: Space, a: Architecture) -> dict[str, Any]:
     """Value (None where it is not finite) and CPU seconds of the evaluator's one score for one cell."""
     begun = time.process_time()
     try:
-        measured = evaluator.evaluate(Evaluation(SPACE, SPACE.from_tokens(tokens)))
+        measured = evaluator.evaluate(Evaluation(space, a))
         value: float | None = measured.metrics[evaluator.scores[0]]
     except TrialFailed:
         value = None
@@ -58,7 +60,7 @@ def measure(
         if len(found[name]) < len(chosen):
             evaluator.prepare(SPACE)
         for row in chosen[len(found[name]) :]:
-            entry = {"score": name, "row": row, **scored(evaluator, ops[row].tolist())}
+            entry = {"score": name, "row": row, **scored(evaluator, SPACE, SPACE.from_tokens(ops[row].tolist()))}
             found[name].append(entry)
             if journal is not None:
                 with journal.open("a") as stream:
@@ -72,6 +74,16 @@ def rank_correlation(name: str, entries: list[dict[str, Any]], truth: np.ndarray
     known = np.isfinite(truth)
     ours = np.array([-math.inf if e["value"] is None else sign * e["value"] for e in entries])
     return round(float(spearmanr(ours[known], truth[known]).statistic), 3)
+
+
+def summary(name: str, entries: list[dict[str, Any]], accuracy: np.ndarray) -> dict[str, Any]:
+    """What the entries of a score come to."""
+    return {
+        "cells": len(entries),
+        "not_finite": sum(e["value"] is None for e in entries),
+        "spearman_val_accuracy": rank_correlation(name, entries, accuracy),
+        "cpu_seconds_mean": round(float(np.mean([e["seconds"] for e in entries])), 3),
+    }
 
 
 def main() -> None:
@@ -96,12 +108,7 @@ def main() -> None:
     figures: dict[str, Any] = {"cells": len(rows)}
     for name, entries in found.items():
         few = chosen[: len(entries)]
-        figures[name] = {
-            "cells": len(entries),
-            "not_finite": sum(e["value"] is None for e in entries),
-            "spearman_val_accuracy": rank_correlation(name, entries, accuracy[index[few]]),
-            "cpu_seconds_mean": round(float(np.mean([e["seconds"] for e in entries])), 3),
-        }
+        figures[name] = summary(name, entries, accuracy[index[few]])
         if name in published:
             figures[name]["spearman_published_score"] = rank_correlation(name, entries, published[name][few])
             finite = np.isfinite(published[name])

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,28 +21,14 @@ import numpy as np
 import record
 from cifar import cifar_npz
 from journal import Journal
-from proxies import rank_correlation
+from proxies import scored, summary
 from scipy.stats import rankdata, spearmanr
 
-from nas_core.architecture import Architecture
-from nas_core.errors import TrialFailed
-from nas_core.evaluator import Evaluation
 from nas_core.random import rng
-from nas_core.space import Space
 from nas_spaces.tables.convert import convert
 from nas_train.proxies import ProxyEvaluator
 
 SCORES = ("ntk_condition", "linear_regions")
-
-
-def scored(evaluator: ProxyEvaluator, space: Space, a: Architecture) -> dict[str, Any]:
-    """Value (None where it is not finite) and CPU seconds of the evaluator's one score for one cell."""
-    begun = time.process_time()
-    try:
-        value: float | None = evaluator.evaluate(Evaluation(space, a)).metrics[evaluator.scores[0]]
-    except TrialFailed:
-        value = None
-    return {"value": value, "cpu_seconds": round(time.process_time() - begun, 3)}
 
 
 def main() -> None:
@@ -80,11 +65,7 @@ def main() -> None:
                 found.append(journal.run(key, partial(scored, evaluator, table.space, a)))
             values = np.array([np.nan if one["value"] is None else one["value"] for one in found])
             total += rankdata(np.nan_to_num(values if name == "ntk_condition" else -values, nan=np.inf))
-            figures[name] = {
-                "not_finite": int(np.isnan(values).sum()),
-                "spearman_val_accuracy": rank_correlation(name, found, accuracy),
-                "cpu_seconds_mean": round(float(np.mean([one["cpu_seconds"] for one in found])), 3),
-            }
+            figures[name] = summary(name, found, accuracy)
             raw[name] = [one["value"] for one in found]
     figures["both"] = {"spearman_val_accuracy": round(float(spearmanr(-total, accuracy).statistic), 3)}
     record.keep("proxies_darts", figures, raw)
