@@ -20,7 +20,7 @@ from nas_core.space import Space, check_tokens
 from nas_spaces import nasbench_nlp_text, nasbench_nlp_tokens
 from nas_spaces.nasbench_nlp_network import build
 from nas_spaces.nasbench_nlp_recipes import ARITY, FIRST, INPUTS, LINEAR, STATES, Recipe, mended
-from nas_spaces.nasbench_nlp_steps import drawn, neighbours
+from nas_spaces.nasbench_nlp_steps import drawn, neighbours, stepped
 
 NAMED: Final = {
     "rnn": '{"f":{"op":"linear","input":["x","h_prev_0"]},"h_new_0":{"op":"activation_tanh","input":["f"]}}',
@@ -137,9 +137,8 @@ class NASBenchNLP(Space):
         return [self.member(other) for other in neighbours(self.recipe(a), self.nodes)]
 
     def mutate(self, a: Architecture, rng: np.random.Generator) -> Architecture:
-        """A uniform pick among the neighbours, the only one whose decisions are written out."""
-        steps = neighbours(self.recipe(a), self.nodes)
-        return self.member(steps[int(rng.integers(len(steps)))])
+        """One of the neighbours; one that several steps lead to is as many times as likely."""
+        return self.member(stepped(rng, self.recipe(a), self.nodes))
 
     def text(self, a: Architecture) -> str:
         """The recipe as canonical JSON; see `nas_spaces.nasbench_nlp_text`."""

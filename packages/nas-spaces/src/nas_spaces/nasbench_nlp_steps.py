@@ -12,10 +12,10 @@ A step is one of these; nodes that it leaves dead go, and what breaks a rule is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
-from itertools import chain, combinations
-from typing import Final
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import combinations
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -46,14 +46,44 @@ _THREE_SOURCES = 0.2
 _TRIES = 1000
 
 
-@lru_cache(maxsize=64)
-def neighbours(recipe: Recipe, most: int) -> tuple[Recipe, ...]:
-    """Every other recipe one step away, in a fixed order; kept for a while, as searches take many steps from one."""
-    kinds = (_operations, _rewirings, _pointers, _removals, _states)
-    drafts = (kind(recipe) for kind in (kinds if len(recipe.nodes) == most else (*kinds, _additions)))
-    found = dict.fromkeys(other for draft in chain(*drafts) if legal(other := pruned(draft), most))
-    found.pop(recipe, None)
-    return tuple(found)
+Edit: TypeAlias = Callable[[], Recipe | None]
+"""A step not yet made: what it makes of its recipe, dead nodes included; None where that breaks a rule."""
+
+
+def neighbours(recipe: Recipe, most: int) -> list[Recipe]:
+    """Every other recipe one step away, in a fixed order."""
+    found = dict.fromkeys(_outcome(edit, recipe, most) for edit in _edits(recipe, most))
+    return [other for other in found if other is not None]
+
+
+def stepped(rng: np.random.Generator, recipe: Recipe, most: int) -> Recipe:
+    """One of the neighbours: steps are drawn uniformly until one leads to another recipe.
+
+    So a neighbour that several steps lead to is as many times as likely. Listing them all first takes 30 times as long.
+    """
+    edits = list(_edits(recipe, most))
+    while True:
+        if (other := _outcome(edits[int(rng.integers(len(edits)))], recipe, most)) is not None:
+            return other
+
+
+def _outcome(edit: Edit, recipe: Recipe, most: int) -> Recipe | None:
+    """The recipe that a step leads to, if that is another one."""
+    draft = edit()
+    if draft is None:
+        return None
+    other = pruned(draft)
+    return other if legal(other, most) and other != recipe else None
+
+
+def _edits(recipe: Recipe, most: int) -> Iterator[Edit]:
+    yield from _operations(recipe)
+    yield from _rewirings(recipe)
+    yield from _pointers(recipe)
+    yield from _removals(recipe)
+    yield from _states(recipe)
+    if len(recipe.nodes) < most:
+        yield from _additions(recipe)
 
 
 def drawn(rng: np.random.Generator, most: int) -> Recipe:
@@ -98,57 +128,92 @@ def _draft(rng: np.random.Generator, states: int, most: int) -> Recipe:
     return Recipe(tuple(nodes), tuple(hidden))
 
 
-def _with_node(recipe: Recipe, i: int, node: Step) -> Recipe:
-    return recipe._replace(nodes=(*recipe.nodes[:i], node, *recipe.nodes[i + 1 :]))
-
-
-def _operations(recipe: Recipe) -> Iterator[Recipe]:
+def _operations(recipe: Recipe) -> Iterator[Edit]:
     for i, (operation, sources) in enumerate(recipe.nodes):
         for other in ARITY:
             if other != operation and ARITY[other] == len(sources) and (X not in sources or other in LINEAR):
-                yield _with_node(recipe, i, step(other, sources))
+                yield partial(_with_node, recipe, i, other, sources)
         if operation == "linear":
             for source in candidates(operation, recipe.states, i):
                 if source not in sources:
-                    yield _with_node(recipe, i, step("linear3", (*sources, source)))
+                    yield partial(_with_node, recipe, i, "linear3", (*sources, source))
         elif operation == "linear3":
             for pair in combinations(sources, 2):
-                yield _with_node(recipe, i, step("linear", pair))
+                yield partial(_with_node, recipe, i, "linear", pair)
 
 
-def _rewirings(recipe: Recipe) -> Iterator[Recipe]:
+def _rewirings(recipe: Recipe) -> Iterator[Edit]:
     for i, (operation, sources) in enumerate(recipe.nodes):
+        others = [source for source in candidates(operation, recipe.states, i) if source not in sources]
         for at in range(len(sources)):
-            for source in candidates(operation, recipe.states, i):
-                if source not in sources:
-                    yield _with_node(recipe, i, step(operation, _replaced(sources, at, source)))
+            for source in others:
+                yield partial(_with_node, recipe, i, operation, _replaced(sources, at, source))
         if operation == "blend":
             for at, other in combinations(range(3), 2):
                 swapped = _replaced(_replaced(sources, at, sources[other]), other, sources[at])
-                yield _with_node(recipe, i, step(operation, swapped))
+                yield partial(_with_node, recipe, i, operation, swapped)
 
 
-def _pointers(recipe: Recipe) -> Iterator[Recipe]:
+def _pointers(recipe: Recipe) -> Iterator[Edit]:
     for state, old in enumerate(recipe.hidden):
         for i in range(len(recipe.nodes)):
             if i not in recipe.hidden:
-                yield recipe._replace(hidden=_replaced(recipe.hidden, state, i))
+                yield partial(_with_hidden, recipe, _replaced(recipe.hidden, state, i))
         for other in range(state):
             exchanged = _replaced(recipe.hidden, state, recipe.hidden[other])
-            yield recipe._replace(hidden=_replaced(exchanged, other, old))
+            yield partial(_with_hidden, recipe, _replaced(exchanged, other, old))
 
 
-def _additions(recipe: Recipe) -> Iterator[Recipe]:
-    for i, (operation, sources) in enumerate(recipe.nodes):
+def _additions(recipe: Recipe) -> Iterator[Edit]:
+    for i, (_, sources) in enumerate(recipe.nodes):
         for source in sources:
             for node in _new_nodes(source, recipe.states):
-                grown = _inserted(recipe, i, node)
-                reader = [FIRST + i if s == source else s for s in sources]
-                yield _with_node(grown, i + 1, step(operation, reader))
+                yield partial(_between, recipe, i, source, node)
     for state, i in enumerate(recipe.hidden):
         for node in _new_nodes(FIRST + i, recipe.states):
-            grown = _inserted(recipe, i + 1, node)
-            yield grown._replace(hidden=_replaced(grown.hidden, state, i + 1))
+            yield partial(_before_state, recipe, state, node)
+
+
+def _removals(recipe: Recipe) -> Iterator[Edit]:
+    for i, (_, sources) in enumerate(recipe.nodes):
+        for source in sources:
+            yield partial(_read_instead, recipe, FIRST + i, source)
+
+
+def _states(recipe: Recipe) -> Iterator[Edit]:
+    if recipe.states < STATES:
+        pointers = [i for i in range(len(recipe.nodes)) if i not in recipe.hidden]
+        for i, (_, sources) in enumerate(recipe.nodes):
+            for at in range(len(sources)):
+                for pointer in pointers:
+                    yield partial(_with_state, recipe, i, at, pointer)
+    for state in range(1, recipe.states):
+        for other in range(1, 1 + recipe.states):
+            if other != 1 + state:
+                yield partial(_state_gone, recipe, state, other)
+
+
+def _with_node(recipe: Recipe, i: int, operation: str, sources: tuple[int, ...]) -> Recipe:
+    """With another node in place of one."""
+    return Recipe((*recipe.nodes[:i], step(operation, sources), *recipe.nodes[i + 1 :]), recipe.hidden)
+
+
+def _with_hidden(recipe: Recipe, hidden: tuple[int, ...]) -> Recipe:
+    return Recipe(recipe.nodes, hidden)
+
+
+def _between(recipe: Recipe, i: int, source: int, node: Step) -> Recipe:
+    """With a new node, which node `i` reads in place of a source."""
+    grown = _inserted(recipe, i, node)
+    operation, sources = recipe.nodes[i]
+    return _with_node(grown, i + 1, operation, tuple([FIRST + i if s == source else s for s in sources]))
+
+
+def _before_state(recipe: Recipe, state: int, node: Step) -> Recipe:
+    """With a new node, which gives a state in place of the node that it reads."""
+    i = recipe.hidden[state]
+    grown = _inserted(recipe, i + 1, node)
+    return _with_hidden(grown, _replaced(grown.hidden, state, i + 1))
 
 
 def _new_nodes(source: int, states: int) -> Iterator[Step]:
@@ -166,26 +231,17 @@ def _inserted(recipe: Recipe, at: int, node: Step) -> Recipe:
     return Recipe((*moved[:at], node, *moved[at:]), tuple([i + (i >= at) for i in recipe.hidden]))
 
 
-def _removals(recipe: Recipe) -> Iterator[Recipe]:
-    for i, (_, sources) in enumerate(recipe.nodes):
-        for source in sources:
-            if (bypassed := _read_instead(recipe, FIRST + i, source)) is not None:
-                yield bypassed
+def _with_state(recipe: Recipe, i: int, at: int, pointer: int) -> Recipe:
+    """With one more state, read as source `at` of node `i` and given by node `pointer`."""
+    operation, sources = recipe.nodes[i]
+    read = _with_node(recipe, i, operation, _replaced(sources, at, 1 + recipe.states))
+    return _with_hidden(read, (*recipe.hidden, pointer))
 
 
-def _states(recipe: Recipe) -> Iterator[Recipe]:
-    if recipe.states < STATES:
-        new = 1 + recipe.states
-        for i, (operation, sources) in enumerate(recipe.nodes):
-            for at in range(len(sources)):
-                read = _with_node(recipe, i, step(operation, _replaced(sources, at, new)))
-                for pointer in range(len(recipe.nodes)):
-                    if pointer not in recipe.hidden:
-                        yield read._replace(hidden=(*recipe.hidden, pointer))
-    for state in range(1, recipe.states):
-        for other in range(1, 1 + recipe.states):
-            if other != 1 + state and (bypassed := _read_instead(recipe, 1 + state, other)) is not None:
-                yield without_state(bypassed, state)
+def _state_gone(recipe: Recipe, state: int, other: int) -> Recipe | None:
+    """Without a state; what read it reads another source."""
+    bypassed = _read_instead(recipe, 1 + state, other)
+    return None if bypassed is None else without_state(bypassed, state)
 
 
 def _read_instead(recipe: Recipe, gone: int, source: int) -> Recipe | None:
