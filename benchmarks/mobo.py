@@ -1,6 +1,6 @@
 """MOBO against botorch's qLogNEHVI with a Gaussian process, and against NSGA-II: functions with known fronts, a table.
 
-    python benchmarks/mobo.py [--problems zdt1 zdt2 dtlz2 nb201_pixel3] [--methods mobo mobo_gp qlognehvi nsga2] \
+    python benchmarks/mobo.py [--problems zdt1 zdt2 dtlz2 nb201_pixel3] [--methods mobo mobo_bnn qlognehvi nsga2] \
         [--seeds 10] [--journal mobo.jsonl] [--processes 2] [--minutes N]
 
 zdt1, zdt2, dtlz2: functions of 6 real decisions with 2 objectives, reference point (1.1, 1.1) for each. nb201_pixel3:
@@ -9,7 +9,7 @@ as in `bo_latency.py`, is 85 % and a tenth more than the latency of the most acc
 
 All methods of a seed begin with the same 12 random members. After 100 evaluations in batches of 8 the gain is the
 hypervolume less that of the first 12; NSGA-II (population 20, one at a time) has 200 evaluations. MOBO has its default
-configuration, with its Bayesian neural network (`mobo`) or a Gaussian process (`mobo_gp`).
+configuration, with a Gaussian process (`mobo`), or NAGO's Bayesian neural network in its place (`mobo_bnn`).
 
 qLogNEHVI: independent Gaussian processes in botorch's default configuration, 128 quasi-random samples, baseline pruned,
 batches chosen one by one. On the functions each is found from 5 starts of 256 points. In the table, where the kernel is
@@ -46,7 +46,7 @@ from nas_spaces.nasbench201 import NASBench201
 
 DECISIONS, FIRST, BATCH = 6, 12, 8
 EVALUATIONS, EVALUATIONS_NSGA2 = 100, 200
-METHODS = ("mobo", "mobo_gp", "qlognehvi", "nsga2")
+METHODS = ("mobo", "mobo_bnn", "qlognehvi", "nsga2")
 _CHUNK, _SHORTLIST = 1024, 1000
 
 
@@ -117,7 +117,7 @@ def search(name: str, method: str, seed: int) -> dict[str, Any]:
         _measure(history, a, problem)
     optimizer: Any = {
         "mobo": lambda: MOBO(space, objectives, seed),
-        "mobo_gp": lambda: MOBO(space, objectives, seed, surrogate="gp"),
+        "mobo_bnn": lambda: MOBO(space, objectives, seed, surrogate="bnn"),
         "nsga2": lambda: NSGA2(space, objectives, seed),
         "qlognehvi": lambda: None,
     }[method]()

@@ -76,8 +76,8 @@ def config_of(name: str, seed: int, folder: Path, training: dict[str, Any]) -> S
     kind = name.partition("_")[2]
     bohb = {"name": "bohb", "fidelities": list(shared.FIDELITIES), "eta": 2, "promote": "resample"}
     mobo = {
-        "name": "mobo", "fidelity": AT, "initial": 8, "start": str(folder / f"{SEARCHES[name]}_bohb_{seed}"),
-        "start_trials": HALF,
+        "name": "mobo", "surrogate": "bnn", "fidelity": AT, "initial": 8,
+        "start": str(folder / f"{SEARCHES[name]}_bohb_{seed}"), "start_trials": HALF,
     }  # fmt: skip
     optimizer, trials = {
         "bohb": (bohb, TRIALS_BOHB), "mobo": (mobo, TRIALS_MOBO), "random": ({"name": "random"}, TRIALS_RANDOM),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nas_core.architecture import Architecture
@@ -19,8 +20,9 @@ from nas_core.space import Space
 from nas_core.testing import OptimizerContract
 from nas_core.testing.fakes import ContinuousToySpace, FakeEvaluator, ToySpace
 from nas_core.testing.optimizers import Run
+from nas_core.training_set import TrainingSet
 from nas_search.config import StudyConfig
-from nas_search.optimizers.mobo import MOBO
+from nas_search.optimizers.mobo import MOBO, _fenced
 from nas_search.study import Study
 
 pytest.importorskip("nas_surrogates", reason="MOBO needs nas-surrogates, the extra surrogates")
@@ -82,7 +84,13 @@ def _run(objectives: Objectives = TWO, space: Space | None = None, seed: int = 0
 
 
 def test_it_is_registered() -> None:
-    assert make("optimizer", "mobo", ToySpace(), TWO, 0).to_config()["surrogate"]["heteroscedastic"] is True
+    made = make("optimizer", "mobo", ToySpace(), TWO, 0)
+    assert made.to_config()["surrogate"] == {"name": "gp", "warp": "none"}
+
+
+def test_the_network_of_the_paper_learns_the_noise() -> None:
+    made = make("optimizer", "mobo", ToySpace(), TWO, 0, surrogate="bnn")
+    assert made.to_config()["surrogate"]["heteroscedastic"] is True
 
 
 def test_importing_it_loads_no_torch() -> None:
@@ -129,11 +137,43 @@ class Line(Space):
         return {"name": "line"}
 
 
-def _finish(history: Any, a: Architecture) -> None:
+def test_how_far_out_a_loss_is_does_not_matter() -> None:
+    """Beyond the fence all is one: 1e3 and 1e6, which without it would leave the others no differences."""
+    proposed = []
+    for far in (1e3, 1e6):
+        objectives = Objectives.parse(["min:a", "min:b"])
+        history = objectives.new_history()
+        for x in (0.05, 0.2, 0.4, 0.6, 0.8, 0.9):
+            _finish(history, Line().canonical((x,)))
+        _finish(history, Line().canonical((1.0,)), added=far)
+        proposed.append(
+            [p.architecture for p in MOBO(Line(), objectives, 0, initial=3, surrogate="gp").propose(history, 3)]
+        )
+    assert proposed[0] == proposed[1]
+
+
+def test_a_fence_of_losses_that_hardly_vary_is_no_fence() -> None:
+    targets = np.array([[1.0, 5.0]] * 7 + [[2.0, 4.0]])
+    data = TrainingSet((Line().canonical((0.5,)),) * 8, targets, np.ones(8, dtype=np.int64), np.zeros(8))
+    assert _fenced(data, 2).targets.tolist() == targets.tolist()
+
+
+def test_a_fence_is_three_ranges_of_the_quartiles_above_the_upper_one() -> None:
+    """Quartiles 1 and 3 of 0, 1, 2, 3, 100: the fence is 9; the second target, a limit's, has none."""
+    column = np.array([0.0, 1.0, 2.0, 3.0, 100.0])
+    data = TrainingSet(
+        (Line().canonical((0.5,)),) * 5, np.stack([column, column], 1), np.ones(5, dtype=np.int64), np.zeros(5)
+    )
+    fenced = _fenced(data, 1).targets
+    assert fenced[:, 0].tolist() == [0.0, 1.0, 2.0, 3.0, 9.0]
+    assert fenced[:, 1].tolist() == column.tolist()
+
+
+def _finish(history: Any, a: Architecture, added: float = 0.0) -> None:
     from nas_core.trial import Measurement, Proposal
 
     x = float(str(a.values[0]))
-    history.finish(history.begin(Proposal(a)).number, Measurement({"a": x**2, "b": (1 - x) ** 2}))
+    history.finish(history.begin(Proposal(a)).number, Measurement({"a": x**2 + added, "b": (1 - x) ** 2}))
 
 
 def test_trials_have_the_fixed_fidelity() -> None:
