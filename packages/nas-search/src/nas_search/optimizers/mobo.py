@@ -33,7 +33,7 @@ Decisions, since NAGO's code is not public and its appendix D says no formula:
 * A loss that is far out, beyond Tukey's outer fence (1977), which stands three interquartile ranges above the upper
   quartile, is fitted as if it lay there: a few networks that have learnt nothing would otherwise set the scale on which
   all others are told apart. On NAS-Bench-201, accuracy and latency, the hypervolume gained with a Gaussian process rose
-  from 40.9 to 42.6 (`benchmarks/mobo.py`, mean of 10 seeds).
+  from 40.9 to 43.4 (`benchmarks/mobo.py`, mean of 10 seeds).
 * A failed trial counts as the worst value known of everything.
 
 Notation
