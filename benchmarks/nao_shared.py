@@ -75,7 +75,8 @@ def images(given: argparse.Namespace) -> Setting:
 def text(given: argparse.Namespace) -> Setting:
     """Recurrent cells on Penn Treebank."""
     sizes = {name: getattr(given, name) for name in ("tokens", "batch", "truncation")}
-    recipe = {"name": "small_text", **sizes, "embedding": given.width}
+    learning = {"learning_rate": given.rate, "state_norm": given.norm}
+    recipe = {"name": "small_text", **sizes, **learning, "embedding": given.width}
     data = {"data": str(given.data), "device": given.device, "threads": 1}
     bank = {"recipe": {**recipe, "epochs": given.groups * given.interval}, "epochs": given.interval}
     return Setting(
@@ -241,8 +242,9 @@ def main() -> None:
         own.add_argument("--minutes", type=float, default=float("inf"), help="of this run")
         own.add_argument("--groups", type=int, default=4)
         own.add_argument("--group", type=int, default=48, help="members of a group")
-        own.add_argument("--best", type=int, default=4, help="members of the last group that are trained alone")
-        own.add_argument("--epochs", type=int, default=5 if kind == "cnn" else 3, help="of a training alone")
+        best, epochs = (4, 5) if kind == "cnn" else (8, 2)
+        own.add_argument("--best", type=int, default=best, help="members of the last group that are trained alone")
+        own.add_argument("--epochs", type=int, default=epochs, help="of a training alone")
         own.add_argument("--device", default="cpu")
         own.add_argument("--name", help="of the result")
     images_, text_ = kinds.choices["cnn"], kinds.choices["ptb"]
@@ -251,10 +253,12 @@ def main() -> None:
     images_.add_argument("--channels", type=int, default=8)
     images_.add_argument("--stack", type=int, default=1, help="normal cells between reductions")
     images_.add_argument("--dtype", default="float32", help="bfloat16 is quicker where the processor has it")
-    text_.add_argument("--interval", type=int, default=3, help="epochs of the bank for each group")
+    text_.add_argument("--interval", type=int, default=2, help="epochs of the bank for each group")
     text_.add_argument("--check", type=int, default=10_000, help="validation words of a member of a group")
     text_.add_argument("--tokens", type=int, default=200_000, help="training words")
     text_.add_argument("--batch", type=int, default=16, help="streams; with the recipe's 64 no cell learns in 3 epochs")
+    text_.add_argument("--rate", type=float, default=1e-2, help="learning rate")
+    text_.add_argument("--norm", type=float, default=10.0, help="largest norm of a state; nothing diverges with it")
     text_.add_argument("--truncation", type=int, default=20, help="words between two updates")
     text_.add_argument("--width", type=int, default=100, help="of words' vectors and states")
     text_.add_argument("--nodes", type=int, default=8, help="of a cell")

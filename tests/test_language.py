@@ -99,6 +99,18 @@ def test_it_is_registered_and_measures_what_it_says(file: str) -> None:
     assert len(measured.details["curve"]["train_loss"]) == 2
 
 
+@pytest.mark.parametrize("name", ["language", "shared_language"])
+def test_a_cell_without_bounds_learns_where_its_vectors_are_shortened(name: str, file: str) -> None:
+    space, recipe = Recurrent(4), {**RECIPE, "learning_rate": 0.3}
+    cell = Evaluation(space, space.parse("0:identity 1:identity 2:identity"), seed=1)
+    with pytest.raises(TrialFailed) as caught:
+        registry.from_config("evaluator", {"name": name, "data": file, "recipe": recipe, "epochs": 5}).evaluate(cell)
+    assert caught.value.reason == "diverged"
+    recipe["state_norm"] = 1.0
+    bounded = registry.from_config("evaluator", {"name": name, "data": file, "recipe": recipe, "epochs": 5})
+    assert bounded.evaluate(cell).metrics["val_perplexity"] < 12  # of twelve words
+
+
 def published() -> list[dict[str, Any]]:
     default = Path(__file__).resolve().parents[2] / "shared" / "tables"
     path = Path(os.environ.get("NAS_TABLES", default)) / "nasbench_nlp_wikitext2.json.gz"

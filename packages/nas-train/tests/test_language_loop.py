@@ -72,7 +72,7 @@ def make(make_cell: Callable[..., Network]) -> Callable[..., LanguageModel]:
 
     def made(recipe: LanguageRecipe, seed: int = 0) -> LanguageModel:
         cells = [make_cell(width, hidden) for width, hidden in recipe.widths]
-        return build_language(cells, WORDS, tied=recipe.tied, seed=seed)
+        return build_language(cells, WORDS, tied=recipe.tied, state_norm=recipe.state_norm, seed=seed)
 
     return made
 
@@ -241,9 +241,10 @@ def test_a_text_that_does_not_fit_is_named(
 
 
 def test_models_come_back_from_files(make: Callable[..., LanguageModel], text: TextSet, tmp_path: Path) -> None:
-    model = make(EVERYTHING)
+    model = make(replace(EVERYTHING, state_norm=0.5))
     place = save_language(tmp_path, model, {"note": "kept"})
     again, about = load_language(place)
     assert about["note"] == "kept"
     assert evaluate_language(again, text.validation) == evaluate_language(model, text.validation)
+    assert again.state_norm == 0.5
     assert not again.training

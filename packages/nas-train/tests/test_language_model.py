@@ -55,6 +55,28 @@ def test_two_layers_written_out(make_cell: Callable[..., Network], words: torch.
     assert not unrolled.states[0]["h"].requires_grad
 
 
+def test_what_is_longer_than_the_norm_is_shortened(make_cell: Callable[..., Network]) -> None:
+    model = build_language([make_cell()], WORDS, state_norm=0.02, seed=1)
+    linear = cells_of(model)[0].linear
+    with torch.no_grad():
+        model.embedding[0] *= 1e-3  # one text's states stay short
+        linear.weight.mul_(torch.tensor([1.0] * WIDTH + [0.1] * WIDTH))
+        linear.bias.zero_()
+    words = torch.tensor([[0, 1], [0, 2]])
+    h = torch.zeros(2, WIDTH)
+    expected = []
+    for step in model.embedding[words]:
+        h = torch.tanh(torch.cat([step, h], 1) @ linear.weight.T)
+        h = torch.stack([row * 0.02 / row.norm() if row.norm() > 0.02 else row for row in h])
+        expected.append(h)
+    unrolled = model(words, model.zero_states(2))
+    torch.testing.assert_close(unrolled.outputs, torch.stack(expected))
+    torch.testing.assert_close(unrolled.states[0]["h"], h)
+    short, full = unrolled.states[0]["h"].norm(dim=1).tolist()
+    assert short < 0.01
+    assert full == pytest.approx(0.02)
+
+
 def test_carried_states_make_two_chunks_one(model: LanguageModel, words: torch.Tensor) -> None:
     whole = model(words, model.zero_states(STREAMS)).outputs
     first = model(words[:2], model.zero_states(STREAMS))

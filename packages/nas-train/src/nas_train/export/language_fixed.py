@@ -25,7 +25,7 @@ class Network(nn.Module):
         outputs = []
         for x in F.embedding(words, self.embedding).unbind(0):
             for i, layer in enumerate(self.layers):
-                x, held[i] = layer(x, held[i])
+                {step}
             outputs.append(x)
         logits = F.linear(torch.stack(outputs), {output}, self.bias)
         return logits, tuple(held)

@@ -31,6 +31,8 @@ from nas_train.language.text import END, UNKNOWN
 
 WORDS = "words.json"
 """Where an exported file looks for the words in the order of their numbers: beside itself."""
+_LOOP = " " * 16
+"""Before a line in the loop over layers."""
 
 
 def time_step(network: Network) -> Network:
@@ -66,12 +68,15 @@ def state_sizes(step: Network) -> dict[str, int]:
     return {primitive.state: primitive.size[0] for primitive in read if isinstance(primitive, StateIn)}
 
 
-def language_source(networks: Sequence[Network], *, tied: bool = True, about: str = "") -> str:
+def language_source(
+    networks: Sequence[Network], *, tied: bool = True, state_norm: float | None = None, about: str = ""
+) -> str:
     """The text of the file.
 
     Args:
         networks: one time step of each layer's cell.
         tied: whether the output layer has the words' vectors as its weights.
+        state_norm: see `nas_train.language.model.LanguageModel`.
         about: what to say about it at the top, such as the text of its architecture.
 
     Raises:
@@ -83,6 +88,7 @@ def language_source(networks: Sequence[Network], *, tied: bool = True, about: st
     model = language_fixed.NETWORK.format(
         layers="\n".join(indented(_model_lines(steps, names, tied))).lstrip(),
         output="self.embedding" if tied else "self.output",
+        step=f"\n{_LOOP}".join(_step_lines(state_norm)),
     )
     common = (language_fixed.PREPARE, fixed.READ_WEIGHTS, language_fixed.MAIN)
     return joined([_head(about), *helpers(steps), *cells, model, *common])
@@ -152,6 +158,19 @@ def _cell(name: str, step: Network) -> str:
         *indented([*forward_lines(step, forward), *_return(forward.output, after)]),
     ]
     return "\n".join(lines)
+
+
+def _step_lines(state_norm: float | None) -> list[str]:
+    """A layer's time step, with vectors that are no longer than they may be."""
+    if state_norm is None:
+        return ["x, held[i] = layer(x, held[i])"]
+    return [
+        "x, after = layer(x, held[i])",
+        "both = (x, *after)",
+        "norms = [torch.linalg.vector_norm(v, dim=1, keepdim=True) for v in both]",
+        f"x, *after = (v * ({state_norm} / n.clamp(min={state_norm})) for v, n in zip(both, norms, strict=True))",
+        "held[i] = tuple(after)",
+    ]
 
 
 def _model_lines(steps: Sequence[Network], names: Mapping[Network, str], tied: bool) -> list[str]:

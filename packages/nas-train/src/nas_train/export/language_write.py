@@ -75,7 +75,9 @@ def export_language(
     words = _words(text)
     expected = _logits(model, words)
     with made(out) as folder:
-        told = language_source(model.networks, tied=model.output is None, about=about.title)
+        told = language_source(
+            model.networks, tied=model.output is None, state_norm=model.state_norm, about=about.title
+        )
         write_file(folder / SOURCE, told.encode())
         write_file(folder / WORDS, (json.dumps(listed, indent=0, ensure_ascii=False) + "\n").encode())
         write_weights(folder / WEIGHTS, language_weights(model))

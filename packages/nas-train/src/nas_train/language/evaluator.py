@@ -104,7 +104,8 @@ class LanguageEvaluator:
             networks = networks_for(space, evaluation.architecture, self._data(), self.network, self.recipe, draw)
         except InvalidNetwork as error:
             raise TrialFailed("no_network", str(error)) from error
-        model = build_language(networks, self._data().words, tied=self.recipe.tied, seed=seed)
+        recipe, words = self.recipe, self._data().words
+        model = build_language(networks, words, tied=recipe.tied, state_norm=recipe.state_norm, seed=seed)
         device = find_device(self.device)
         fitted = fit_language(
             model, self._data(), self.recipe, seed=seed, device=device, threads=self.threads, epochs=epochs

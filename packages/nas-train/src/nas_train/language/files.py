@@ -32,6 +32,7 @@ def save_language(place: Path, model: LanguageModel, metadata: Mapping[str, Any]
         "networks": [network.to_config() for network in model.networks],
         "words": model.words,
         "tied": model.output is None,
+        "state_norm": model.state_norm,
     }
     return checkpoints.save(place, checkpoints.module_tensors(model), {**metadata, **described})
 
@@ -57,6 +58,7 @@ def load_language(path: Path) -> tuple[LanguageModel, Mapping[str, Any]]:
     if not about.keys() >= _DESCRIPTION:
         raise StoreError("a checkpoint without a language model's description", place=str(path))
     networks = [Network.from_config(network) for network in about["networks"]]
-    model = LanguageModel(networks, about["words"], tied=about["tied"])
+    norm = about.get("state_norm")  # files of earlier versions have none
+    model = LanguageModel(networks, about["words"], tied=about["tied"], state_norm=norm)
     checkpoints.restore(model, checkpoint)
     return model.eval(), about

@@ -82,7 +82,7 @@ def train_final_language(
     options = checked_network_options(network)
     networks = networks_for(space, architecture, text, options, chosen, derived_seed(seed, "draw", told, draw))
     own_seed = derived_seed(seed, "final", told, draw)
-    model = build_language(networks, text.words, tied=chosen.tied, seed=own_seed)
+    model = build_language(networks, text.words, tied=chosen.tied, state_norm=chosen.state_norm, seed=own_seed)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -56,16 +56,21 @@ class LanguageModel(nn.Module):
         networks: one step of each layer's cell, with the output "hidden"; a layer reads what the one before gives.
         words: number k of different words.
         tied: whether the output layer has the words' vectors as its weights.
+        state_norm: to which a layer's output and states after a time step are shortened where they are longer; None for
+            no limit.
 
     Raises:
         InvalidNetwork: a network is no step of a cell, or widths do not fit.
     """
 
-    def __init__(self, networks: Sequence[Network], words: int, *, tied: bool = True) -> None:
+    def __init__(
+        self, networks: Sequence[Network], words: int, *, tied: bool = True, state_norm: float | None = None
+    ) -> None:
         super().__init__()
         self.networks = tuple(networks)
         widths = _check(self.networks, tied)
         self.words = words
+        self.state_norm = state_norm
         self.embedding = nn.Parameter(torch.empty(words, widths[0]))
         self.layers = nn.ModuleList(BuiltNetwork(network) for network in self.networks)
         self.output = None if tied else nn.Parameter(torch.empty(words, widths[-1]))
@@ -118,7 +123,11 @@ class LanguageModel(nn.Module):
             steps = []
             for step in x.unbind(0):
                 outputs, held = layer(step, held)
-                steps.append(outputs["hidden"])
+                y = outputs["hidden"]
+                if self.state_norm is not None:
+                    y = shortened(y, self.state_norm)
+                    held = {name: shortened(state, self.state_norm) for name, state in held.items()}
+                steps.append(y)
             x = torch.stack(steps)
             after.append({name: value.detach() for name, value in held.items()})
         return x, tuple(after)
@@ -148,7 +157,15 @@ class LanguageModel(nn.Module):
                 del linear.__dict__["weight"]
 
 
-def build_language(networks: Sequence[Network], words: int, *, tied: bool = True, seed: int = 0) -> LanguageModel:
+def shortened(vectors: Tensor, norm: float) -> Tensor:
+    """Vectors (b x d) with a Euclidean norm of at most `norm` each."""
+    share: Tensor = norm / torch.linalg.vector_norm(vectors, dim=1, keepdim=True).clamp(min=norm)
+    return vectors * share
+
+
+def build_language(
+    networks: Sequence[Network], words: int, *, tied: bool = True, state_norm: float | None = None, seed: int = 0
+) -> LanguageModel:
     """A language model with initial weights, in training mode on the CPU.
 
     Cells begin as `nas_train.build.initialise` says, words' vectors uniform within `EMBEDDING_RANGE`, an output layer
@@ -158,12 +175,13 @@ def build_language(networks: Sequence[Network], words: int, *, tied: bool = True
         networks: one step of each layer's cell.
         words: number of different words.
         tied: whether the output layer has the words' vectors as its weights.
+        state_norm: see `LanguageModel`.
         seed: of the initial weights.
 
     Raises:
         InvalidNetwork: a network is no step of a cell, or widths do not fit.
     """
-    model = LanguageModel(networks, words, tied=tied)
+    model = LanguageModel(networks, words, tied=tied, state_norm=state_norm)
     initialise_language(model, seed)
     return model
 

@@ -54,6 +54,9 @@ class LanguageRecipe:
         hidden: width of the states; None for that of the embedding.
         layers: cells upon each other.
         tied: whether the output layer's weights are the words' vectors (Inan et al. 2017).
+        state_norm: largest Euclidean norm of what a layer gives at a time step, output and states; what is longer is
+            shortened to it. None for no limit. Cells that can grow without bound, as those of relu and identity, need
+            one at high learning rates or on shared weights.
         drop_words: probability of dropping a word's vector wherever the word stands.
         drop_embedding: of the words' vectors, element by element.
         drop_input: of what a cell's linear maps read of the step's vector.
@@ -91,6 +94,7 @@ class LanguageRecipe:
     hidden: int | None = None
     layers: int = 1
     tied: bool = True
+    state_norm: float | None = None
     drop_words: float = 0.0
     drop_embedding: float = 0.0
     drop_input: float = 0.0
@@ -147,6 +151,7 @@ _RULES: Mapping[str, Rule] = {
     "hidden": whole(1, optional=True),
     "layers": whole(1),
     "tied": FLAG,
+    "state_norm": POSITIVE_OR_NONE,
     **{f"drop_{what}": SHARE for what in ("words", "embedding", "input", "hidden", "layers", "output", "weights")},
     "activation": NOT_NEGATIVE,
     "slowness": NOT_NEGATIVE,

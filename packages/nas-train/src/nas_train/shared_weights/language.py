@@ -167,7 +167,8 @@ class _Texts:
         space, told = evaluation.space, evaluation.space.text(evaluation.architecture)
         draw = derived_seed(evaluation.seed, "draw", told, evaluation.draw)
         networks = networks_for(space, evaluation.architecture, self.text, self.network, self.recipe, draw)
-        model = LanguageModel(networks, self.text.words, tied=self.recipe.tied)
+        recipe = self.recipe
+        model = LanguageModel(networks, self.text.words, tied=recipe.tied, state_norm=recipe.state_norm)
         bank.adopt(model, lambda: initialise_language(model, seed))
         return model
 
