@@ -75,14 +75,14 @@ def images(given: argparse.Namespace) -> Setting:
 def text(given: argparse.Namespace) -> Setting:
     """Recurrent cells on Penn Treebank."""
     sizes = {name: getattr(given, name) for name in ("tokens", "batch", "truncation")}
-    learning = {"learning_rate": given.rate, "state_norm": given.norm}
-    recipe = {"name": "small_text", **sizes, **learning, "embedding": given.width}
+    recipe = {"name": "small_text", **sizes, "embedding": given.width, "state_norm": given.norm}
     data = {"data": str(given.data), "device": given.device, "threads": 1}
-    bank = {"recipe": {**recipe, "epochs": given.groups * given.interval}, "epochs": given.interval}
+    of_bank = {"epochs": given.groups * given.interval, "learning_rate": given.bank_rate}
+    bank = {"recipe": {**recipe, **of_bank}, "epochs": given.interval}
     return Setting(
         {"name": "recurrent", "nodes": given.nodes},
         {"name": "shared_language", **data, **bank, "validation": given.check},
-        {"name": "language", **data, "recipe": {**recipe, "epochs": given.epochs}},
+        {"name": "language", **data, "recipe": {**recipe, "epochs": given.epochs, "learning_rate": given.rate}},
         "min:val_perplexity",
     )
 
@@ -257,8 +257,9 @@ def main() -> None:
     text_.add_argument("--check", type=int, default=10_000, help="validation words of a member of a group")
     text_.add_argument("--tokens", type=int, default=200_000, help="training words")
     text_.add_argument("--batch", type=int, default=16, help="streams; with the recipe's 64 no cell learns in 3 epochs")
-    text_.add_argument("--rate", type=float, default=1e-2, help="learning rate")
-    text_.add_argument("--norm", type=float, default=10.0, help="largest norm of a state; nothing diverges with it")
+    text_.add_argument("--rate", type=float, default=2e-2, help="learning rate of a training alone")
+    text_.add_argument("--bank-rate", type=float, default=1e-2, help="learning rate of the bank")
+    text_.add_argument("--norm", type=float, default=30.0, help="largest norm of outputs and states")
     text_.add_argument("--truncation", type=int, default=20, help="words between two updates")
     text_.add_argument("--width", type=int, default=100, help="of words' vectors and states")
     text_.add_argument("--nodes", type=int, default=8, help="of a cell")
