@@ -5,10 +5,11 @@
 
 Convolutional cells of 40 tokens on CIFAR-10, trained alone by the recipe `small` in 5 epochs of its 5,000 images;
 recurrent cells on the first words of Penn Treebank, trained alone by `small_text` with smaller batches. For each seed a
-search goes through groups on one bank of weights; the best of the last group are trained alone, and the best of these
-on the validation split is what the search found. Then random cells are trained alone, in the same way, until that has
-cost as much as the search and its last trainings together (the one that exceeds it counts), in processor seconds or, on
-a GPU, in those of a clock. Keeps what both found, on the validation split and, of images, on the test split.
+search goes through groups, each of which begins on a fresh bank of weights unless `--one-bank` is given. The best
+members of both of the last two groups, by the sum of their measurements, are trained alone; the best of these on the
+validation split is what the search found. Then random cells are trained alone, in the same way, until that has cost as
+much as the search and its last trainings together (the one that exceeds it counts), in processor seconds or, on a GPU,
+in those of a clock. Keeps what both found, on the validation split and, of images, on the test split.
 
 Every group and training is written to a journal in `--runs`, where the searches lie too: a run that was stopped, or has
 spent its `--minutes`, goes on with the same command.
@@ -40,22 +41,23 @@ from nas_search.study import Study
 
 
 class Setting(NamedTuple):
-    """What is searched and how it is trained: configurations of space and evaluators, and the metric that counts."""
+    """What is searched and how it is trained: configurations of space and evaluators, and the metrics that count.
+
+    Args:
+        space: that the cells are of.
+        shared: the evaluator of groups on a bank.
+        alone: the evaluator of trainings alone.
+        bank: what the search minimises on the bank.
+        metric: what counts of a training alone.
+        sign: 1 where more of it is better, -1 where less is.
+    """
 
     space: dict[str, Any]
     shared: dict[str, Any]
     alone: dict[str, Any]
-    objective: str
-
-    @property
-    def metric(self) -> str:
-        """The objective's."""
-        return self.objective.partition(":")[2]
-
-    @property
-    def sign(self) -> float:
-        """1 where more is better, -1 where less is."""
-        return 1.0 if self.objective.startswith("max") else -1.0
+    bank: str
+    metric: str
+    sign: float
 
 
 def images(given: argparse.Namespace) -> Setting:
@@ -63,12 +65,22 @@ def images(given: argparse.Namespace) -> Setting:
     network = {"channels": given.channels, "cells": given.stack}
     recipe = {"name": "small", "dtype": given.dtype}
     data = {"data": str(cifar_npz(given.data)), "device": given.device, "threads": 1}
-    bank = {"recipe": {**recipe, "epochs": given.groups * given.interval}, "epochs": given.interval}
+    of_bank = {"batch": given.bank_batch, "gradient_clip": given.bank_clip, "warmup": 0.0, "period": given.interval}
+    bank = bank_of({**recipe, **of_bank}, given)
     return Setting(
         {"name": "nao_cnn", "operations": "enas"},
-        {"name": "shared_weights", **data, **bank, "network": {**network, "shared": True}, "validation": given.check},
+        {
+            "name": "shared_weights",
+            **data,
+            **bank,
+            "network": {**network, "shared": True},
+            "validation": given.check,
+            "calibration": given.calibration,
+        },
         {"name": "train", **data, "recipe": recipe, "epochs": given.epochs, "network": network, "test": True},
-        "max:val_accuracy",
+        bank="val_loss",  # of members that have learnt little it tells more than their accuracy
+        metric="val_accuracy",
+        sign=1.0,
     )
 
 
@@ -77,14 +89,22 @@ def text(given: argparse.Namespace) -> Setting:
     sizes = {name: getattr(given, name) for name in ("tokens", "batch", "truncation")}
     recipe = {"name": "small_text", **sizes, "embedding": given.width, "state_norm": given.norm}
     data = {"data": str(given.data), "device": given.device, "threads": 1}
-    of_bank = {"epochs": given.groups * given.interval, "learning_rate": given.bank_rate}
-    bank = {"recipe": {**recipe, **of_bank}, "epochs": given.interval}
+    bank = bank_of({**recipe, "schedule": "cosine"}, given)
     return Setting(
         {"name": "recurrent", "nodes": given.nodes},
         {"name": "shared_language", **data, **bank, "validation": given.check},
         {"name": "language", **data, "recipe": {**recipe, "epochs": given.epochs, "learning_rate": given.rate}},
-        "min:val_perplexity",
+        bank="val_perplexity",
+        metric="val_perplexity",
+        sign=-1.0,
     )
+
+
+def bank_of(recipe: dict[str, Any], given: argparse.Namespace) -> dict[str, Any]:
+    """Options of a bank that begins anew with each group, or goes on through all of them."""
+    epochs = given.groups * given.interval if given.one_bank else given.interval
+    recipe = {**recipe, "epochs": epochs, "learning_rate": given.bank_rate}
+    return {"recipe": recipe, "epochs": given.interval, "fresh": not given.one_bank}
 
 
 class Bench:
@@ -119,13 +139,18 @@ class Bench:
             key = {**self.key, "group": number}
             self.search.append(self.journal.run(key, partial(self._group, number)))
             yield f"group {number}: best {self.search[-1]['best']:.2f}, {self.search[-1]['seconds']:.0f} s"
-        for member in self.search[-1]["members"][: self.given.best]:
+        for member in self._chosen()[: self.given.best]:
             self.found.append(self._trained(self.space.parse(member)))
             yield f"found: {self._shown(self.found[-1])}"
         stream = rng(self.seed, "nao_shared", "random")
         while sum(entry["seconds"] for entry in self.random) < self.spent:
             self.random.append(self._trained(self.space.sample(stream, 1)[0]))
             yield f"random: {self._shown(self.random[-1])}"
+
+    def _chosen(self) -> list[str]:
+        """Members of both of the last two groups, from the best sum of both measurements on."""
+        before, last = (dict(zip(group["members"], group["values"], strict=True)) for group in self.search[-2:])
+        return sorted(before.keys() & last.keys(), key=lambda member: (before[member] + last[member], member))
 
     def _shown(self, entry: dict[str, Any]) -> str:
         return f"{self.setting.metric} {entry.get(self.setting.metric, 'failed')}, {entry['seconds']:.0f} s"
@@ -138,10 +163,10 @@ class Bench:
             study.run((number + 1) * size)
             trials = study.trials()[number * size : (number + 1) * size]
             lived = [trial for trial in trials if trial.status is Status.COMPLETED]
-            lived.sort(key=lambda trial: -self.setting.sign * trial.metrics[self.setting.metric])
+            lived.sort(key=lambda trial: trial.metrics[self.setting.bank])
             if not lived:
                 raise SystemExit(f"error: every member of group {number} failed: {trials[0].result}")
-            values = [trial.metrics[self.setting.metric] for trial in lived]
+            values = [trial.metrics[self.setting.bank] for trial in lived]
         spent = sum(trial.seconds for trial in trials) if known else self._clock() - begun
         return {
             "seconds": round(spent, 1),
@@ -167,7 +192,7 @@ class Bench:
             "space": self.setting.space,
             "optimizer": optimizer,
             "evaluator": self.setting.shared,
-            "objectives": [self.setting.objective],
+            "objectives": [f"min:{self.setting.bank}"],
             "trials": self.given.groups * group,
             "seed": self.seed,
             "failure_limit": 1.0,
@@ -240,21 +265,25 @@ def main() -> None:
         own.add_argument("--seeds", type=int, default=3)
         own.add_argument("--first", type=int, default=0)
         own.add_argument("--minutes", type=float, default=float("inf"), help="of this run")
-        own.add_argument("--groups", type=int, default=4)
-        own.add_argument("--group", type=int, default=48, help="members of a group")
-        best, epochs = (4, 5) if kind == "cnn" else (8, 2)
-        own.add_argument("--best", type=int, default=best, help="members of the last group that are trained alone")
-        own.add_argument("--epochs", type=int, default=epochs, help="of a training alone")
+        own.add_argument("--groups", type=int, default=5 if kind == "cnn" else 3)
+        own.add_argument("--group", type=int, default=64, help="members of a group")
+        own.add_argument("--one-bank", action="store_true", help="for all groups; else each begins on a fresh one")
+        own.add_argument("--best", type=int, default=8, help="members that are trained alone")
+        own.add_argument("--epochs", type=int, default=5 if kind == "cnn" else 2, help="of a training alone")
         own.add_argument("--device", default="cpu")
         own.add_argument("--name", help="of the result")
     images_, text_ = kinds.choices["cnn"], kinds.choices["ptb"]
-    images_.add_argument("--interval", type=int, default=5, help="epochs of the bank for each group")
+    images_.add_argument("--interval", type=int, default=2, help="epochs of the bank for each group")
     images_.add_argument("--check", type=int, default=500, help="validation images of a member of a group")
+    images_.add_argument("--calibration", type=int, default=16, help="batches for a member's statistics")
+    images_.add_argument("--bank-rate", type=float, default=0.05, help="learning rate of the bank")
+    images_.add_argument("--bank-clip", type=float, default=1.0, help="largest norm of the bank's gradient")
+    images_.add_argument("--bank-batch", type=int, default=16, help="images of a step of the bank")
     images_.add_argument("--channels", type=int, default=8)
     images_.add_argument("--stack", type=int, default=1, help="normal cells between reductions")
     images_.add_argument("--dtype", default="float32", help="bfloat16 is quicker where the processor has it")
-    text_.add_argument("--interval", type=int, default=2, help="epochs of the bank for each group")
-    text_.add_argument("--check", type=int, default=10_000, help="validation words of a member of a group")
+    text_.add_argument("--interval", type=int, default=1, help="epochs of the bank for each group")
+    text_.add_argument("--check", type=int, default=5_000, help="validation words of a member of a group")
     text_.add_argument("--tokens", type=int, default=200_000, help="training words")
     text_.add_argument("--batch", type=int, default=16, help="streams; with the recipe's 64 no cell learns in 3 epochs")
     text_.add_argument("--rate", type=float, default=2e-2, help="learning rate of a training alone")
@@ -264,6 +293,8 @@ def main() -> None:
     text_.add_argument("--width", type=int, default=100, help="of words' vectors and states")
     text_.add_argument("--nodes", type=int, default=8, help="of a cell")
     given = parser.parse_args()
+    if given.groups < 2:
+        parser.error("a member is chosen by what two groups say of it: --groups must be at least 2")
     given.runs.mkdir(parents=True, exist_ok=True)
     setting = images(given) if given.kind == "cnn" else text(given)
     begun, runs = time.perf_counter(), []

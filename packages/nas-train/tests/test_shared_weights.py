@@ -241,6 +241,20 @@ class TestGroups:
             if isinstance(a, Measurement) and isinstance(b, Measurement)
         )
 
+    def test_a_group_on_a_fresh_bank_does_not_depend_on_the_one_before(self, shared: tuple[Any, Space]) -> None:
+        kept, space = shared
+        kept.prepare(space)
+        options = {key: value for key, value in kept.to_config().items() if key != "name"}
+        fresh = type(kept)(**{**options, "fresh": True})
+        members = space.sample(rng(3, "members"), 4)
+        first, expected = kept.evaluate_group(asked(space, members[2:]), None)
+        _, bank = kept.evaluate_group(asked(space, members[:2]), None)
+        again, state = fresh.evaluate_group(asked(space, members[2:]), bank)
+        assert lasting(again) == lasting(first)
+        assert state == expected
+        onward, _ = kept.evaluate_group(asked(space, members[2:]), bank)
+        assert lasting(onward) != lasting(first)
+
     def test_fidelities_must_agree(self, shared: tuple[Any, Space]) -> None:
         evaluator, space = shared
         evaluator.prepare(space)
@@ -335,6 +349,7 @@ def test_images_are_asked_too(images_file: str, monkeypatch: pytest.MonkeyPatch)
         {"validation": True},
         {"threads": 0},
         {"network": 3},
+        {"fresh": "yes"},
         {"recipe": {**RECIPE, "ema": 0.9}},
         {"recipe": {**RECIPE, "dtype": "float16"}},
     ],
@@ -344,7 +359,9 @@ def test_wrong_options_of_images_are_named(options: dict[str, Any]) -> None:
         SharedWeightsEvaluator(**{"data": "digits", **options})
 
 
-@pytest.mark.parametrize("options", [{"epochs": 0}, {"validation": 1}, {"threads": 0}, {"recipe": "nao_ptb"}])
+@pytest.mark.parametrize(
+    "options", [{"epochs": 0}, {"validation": 1}, {"threads": 0}, {"fresh": 1}, {"recipe": "nao_ptb"}]
+)
 def test_wrong_options_of_text_are_named(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidOption):
         SharedLanguageEvaluator(**{"data": "text.npz", **options})

@@ -60,6 +60,7 @@ class SharedWeightsEvaluator:
         validation: how many validation images are used; None for as many as the recipe uses.
         device: "cpu", "cuda", "cuda:1", or "auto".
         threads: CPU threads; None for those of `nas_train.defaults`.
+        fresh: whether every group begins on a fresh bank, and the schedule with it.
 
     Raises:
         InvalidOption: an option that is out of range, or a recipe that averages weights or trains in float16.
@@ -77,6 +78,7 @@ class SharedWeightsEvaluator:
         validation: int | None = None,
         device: str = "cpu",
         threads: int | None = None,
+        fresh: bool = False,
     ) -> None:
         whole = (("epochs", epochs), ("calibration", calibration), ("validation", validation), ("threads", threads))
         for name, value in whole:
@@ -95,7 +97,10 @@ class SharedWeightsEvaluator:
             )
         self.epochs, self.calibration, self.validation = epochs, calibration, validation
         self.network = None if network is None else dict(network)
+        if not isinstance(fresh, bool):
+            raise InvalidOption("fresh cannot be set", value=fresh, expected="true or false")
         self.device = device
+        self.fresh = fresh
         self.threads = default_threads(self.recipe.name) if threads is None else threads
         self._images: ImageSet | None = None
 
@@ -137,7 +142,7 @@ class SharedWeightsEvaluator:
         device = find_device(self.device)
         with cpu_threads(self.threads), named_failures():
             kind = _Images(self._data(), self.recipe, self.network, device, self.calibration, self.validation)
-            return run_group(kind, evaluations, state, Bank(device), self.epochs)
+            return run_group(kind, evaluations, None if self.fresh else state, Bank(device), self.epochs)
 
     def to_config(self) -> dict[str, Any]:
         """The options it runs with."""
@@ -151,6 +156,7 @@ class SharedWeightsEvaluator:
             "validation": self.validation,
             "device": self.device,
             "threads": self.threads,
+            "fresh": self.fresh,
         }
 
     def _data(self) -> ImageSet:

@@ -2,7 +2,9 @@
 
 As in ENAS and NAO with weight sharing, each step trains one member, drawn uniformly from the group (Luo et al. 2018,
 section 3.4 and the authors' code). The bank goes on from group to group; its state holds every position that was ever
-used, what the weight optimizer remembers of it, and how many epochs it has been trained.
+used, what the weight optimizer remembers of it, and how many epochs it has been trained. Where an evaluator says so,
+every group begins on a fresh bank instead: then what it measures can be compared from group to group, and favours no
+member that was trained in a group before.
 """
 
 from __future__ import annotations

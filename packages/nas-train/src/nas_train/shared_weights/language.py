@@ -56,6 +56,7 @@ class SharedLanguageEvaluator:
         validation: how many words of the validation text are used; None for all.
         device: "cpu", "cuda", "cuda:1", or "auto".
         threads: CPU threads; None for what torch or the executor has set.
+        fresh: whether every group begins on a fresh bank, and the schedule with it.
 
     Raises:
         InvalidOption: an option that is out of range, or a recipe that averages weights.
@@ -72,6 +73,7 @@ class SharedLanguageEvaluator:
         validation: int | None = None,
         device: str = "cpu",
         threads: int | None = 1,
+        fresh: bool = False,
     ) -> None:
         for name, value, least in (("epochs", epochs, 1), ("validation", validation, 2), ("threads", threads, 1)):
             optional = name != "epochs" and value is None
@@ -85,7 +87,10 @@ class SharedLanguageEvaluator:
             )
         self.epochs, self.validation = epochs, validation
         self.network = checked_network_options(network)
+        if not isinstance(fresh, bool):
+            raise InvalidOption("fresh cannot be set", value=fresh, expected="true or false")
         self.device = device
+        self.fresh = fresh
         self.threads = threads
         self._text: TextSet | None = None
 
@@ -126,7 +131,7 @@ class SharedLanguageEvaluator:
         device = find_device(self.device)
         with cpu_threads(self.threads), named_failures():
             kind = _Texts(self._data(), self.recipe, self.network, device, self.validation)
-            return run_group(kind, evaluations, state, Bank(device), self.epochs)
+            return run_group(kind, evaluations, None if self.fresh else state, Bank(device), self.epochs)
 
     def to_config(self) -> dict[str, Any]:
         """The options it runs with."""
@@ -139,6 +144,7 @@ class SharedLanguageEvaluator:
             "validation": self.validation,
             "device": self.device,
             "threads": self.threads,
+            "fresh": self.fresh,
         }
 
     def _data(self) -> TextSet:
