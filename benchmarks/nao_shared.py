@@ -231,12 +231,12 @@ class Bench:
     def _best(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
         lived = [entry for entry in entries if self.setting.metric in entry]
         best = max(lived, key=lambda entry: self.setting.sign * entry[self.setting.metric])
-        mean = float(np.mean([entry[self.setting.metric] for entry in lived]))
-        return {**best, "cells": len(entries), "mean": round(mean, 3)}
+        middle = float(np.median([entry[self.setting.metric] for entry in lived]))
+        return {**best, "cells": len(entries), "median": round(middle, 3)}
 
 
 def figures_of(setting: Setting, runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over the seeds, and how often the search won."""
+    """What both found with each seed, and how often the search won."""
     metrics = [name for name in (setting.metric, "test_accuracy") if name in runs[0]["found"]]
     figures: dict[str, Any] = {"seeds": [run["seed"] for run in runs]}
     for name in metrics:
@@ -247,8 +247,8 @@ def figures_of(setting: Setting, runs: list[dict[str, Any]]) -> dict[str, Any]:
         figures[f"wins_{name}"] = f"{won} of {len(runs)}"
     return {
         **figures,
-        "mean_of_found": [run["found"]["mean"] for run in runs],
-        "mean_at_random": [run["random"]["mean"] for run in runs],
+        "median_of_found": [run["found"]["median"] for run in runs],
+        "median_at_random": [run["random"]["median"] for run in runs],
         "random_cells": [run["random"]["cells"] for run in runs],
         "seconds": [run["seconds"] for run in runs],
     }
