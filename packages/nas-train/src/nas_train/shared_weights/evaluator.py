@@ -87,6 +87,8 @@ class SharedWeightsEvaluator:
                 raise InvalidOption(f"{name} cannot be set", value=value, expected="a whole number of at least 1")
         if network is not None and not isinstance(network, Mapping):
             raise InvalidOption("network cannot be set", value=network, expected="options by name")
+        if not isinstance(fresh, bool):
+            raise InvalidOption("fresh cannot be set", value=fresh, expected="true or false")
         self.data = str(data)
         self.recipe = Recipe.from_config(default_recipes(self.data).search if recipe is None else recipe)
         if self.recipe.ema or self.recipe.dtype == "float16":
@@ -97,8 +99,6 @@ class SharedWeightsEvaluator:
             )
         self.epochs, self.calibration, self.validation = epochs, calibration, validation
         self.network = None if network is None else dict(network)
-        if not isinstance(fresh, bool):
-            raise InvalidOption("fresh cannot be set", value=fresh, expected="true or false")
         self.device = device
         self.fresh = fresh
         self.threads = default_threads(self.recipe.name) if threads is None else threads

@@ -79,6 +79,8 @@ class SharedLanguageEvaluator:
             optional = name != "epochs" and value is None
             if not optional and (isinstance(value, bool) or not isinstance(value, int) or value < least):
                 raise InvalidOption(f"{name} cannot be set", value=value, expected=f"a whole number from {least}")
+        if not isinstance(fresh, bool):
+            raise InvalidOption("fresh cannot be set", value=fresh, expected="true or false")
         self.data = str(data)
         self.recipe = LanguageRecipe.from_config(recipe)
         if self.recipe.averaging is not None:
@@ -87,8 +89,6 @@ class SharedLanguageEvaluator:
             )
         self.epochs, self.validation = epochs, validation
         self.network = checked_network_options(network)
-        if not isinstance(fresh, bool):
-            raise InvalidOption("fresh cannot be set", value=fresh, expected="true or false")
         self.device = device
         self.fresh = fresh
         self.threads = threads
