@@ -76,6 +76,7 @@ def images(given: argparse.Namespace) -> Setting:
             "network": {**network, "shared": True},
             "validation": given.check,
             "calibration": given.calibration,
+            "tune": given.tune,
         },
         {"name": "train", **data, "recipe": recipe, "epochs": given.epochs, "network": network, "test": True},
         bank="val_loss",  # of members that have learnt little it tells more than their accuracy
@@ -276,6 +277,7 @@ def main() -> None:
     images_.add_argument("--interval", type=int, default=2, help="epochs of the bank for each group")
     images_.add_argument("--check", type=int, default=500, help="validation images of a member of a group")
     images_.add_argument("--calibration", type=int, default=16, help="batches for a member's statistics")
+    images_.add_argument("--tune", type=int, default=0, help="steps of a member's own before it is measured")
     images_.add_argument("--bank-rate", type=float, default=0.05, help="learning rate of the bank")
     images_.add_argument("--bank-clip", type=float, default=1.0, help="largest norm of the bank's gradient")
     images_.add_argument("--bank-batch", type=int, default=16, help="images of a step of the bank")
