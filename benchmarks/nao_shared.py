@@ -6,10 +6,11 @@
 Convolutional cells of 40 tokens on CIFAR-10, trained alone by the recipe `small` in 5 epochs of its 5,000 images;
 recurrent cells on the first words of Penn Treebank, trained alone by `small_text` with smaller batches. For each seed a
 search goes through groups, each of which begins on a fresh bank of weights unless `--one-bank` is given. The best
-members of both of the last two groups, by the sum of their measurements, are trained alone; the best of these on the
-validation split is what the search found. Then random cells are trained alone, in the same way, until that has cost as
-much as the search and its last trainings together (the one that exceeds it counts), in processor seconds or, on a GPU,
-in those of a clock. Keeps what both found, on the validation split and, of images, on the test split.
+members of both of the last two groups, by the sum of their measurements and `--apart` tokens from one another, are
+trained alone; the best of these on the validation split is what the search found. Then random cells are trained alone,
+in the same way, until that has cost as much as the search and its last trainings together (the one that exceeds it
+counts), in processor seconds or, on a GPU, in those of a clock. Keeps what both found, on the validation split and, of
+images, on the test split.
 
 Every group and training is written to a journal in `--runs`, where the searches lie too: a run that was stopped, or has
 spent its `--minutes`, goes on with the same command.
@@ -20,7 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -141,17 +142,29 @@ class Bench:
             self.search.append(self.journal.run(key, partial(self._group, number)))
             yield f"group {number}: best {self.search[-1]['best']:.2f}, {self.search[-1]['seconds']:.0f} s"
         for member in self._chosen()[: self.given.best]:
-            self.found.append(self._trained(self.space.parse(member)))
+            self.found.append(self.trained(self.space.parse(member)))
             yield f"found: {self._shown(self.found[-1])}"
-        stream = rng(self.seed, "nao_shared", "random")
+        cells = self.at_random()
         while sum(entry["seconds"] for entry in self.random) < self.spent:
-            self.random.append(self._trained(self.space.sample(stream, 1)[0]))
+            self.random.append(self.trained(next(cells)))
             yield f"random: {self._shown(self.random[-1])}"
 
+    def at_random(self) -> Iterator[Architecture]:
+        """Random cells of this seed, without end."""
+        stream = rng(self.seed, "nao_shared", "random")
+        while True:
+            yield self.space.sample(stream, 1)[0]
+
     def _chosen(self) -> list[str]:
-        """Members of both of the last two groups, from the best sum of both measurements on."""
+        """Members of both of the last two groups, from the best sum of both measurements on, apart from one another."""
         before, last = (dict(zip(group["members"], group["values"], strict=True)) for group in self.search[-2:])
-        return sorted(before.keys() & last.keys(), key=lambda member: (before[member] + last[member], member))
+        ranked = sorted(before.keys() & last.keys(), key=lambda member: (before[member] + last[member], member))
+        chosen: dict[str, np.ndarray] = {}
+        for member in ranked:
+            tokens = np.asarray(self.space.tokens(self.space.parse(member)))
+            if all(np.count_nonzero(tokens != other) >= self.given.apart for other in chosen.values()):
+                chosen[member] = tokens
+        return list(chosen)
 
     def _shown(self, entry: dict[str, Any]) -> str:
         return f"{self.setting.metric} {entry.get(self.setting.metric, 'failed')}, {entry['seconds']:.0f} s"
@@ -201,7 +214,7 @@ class Bench:
         place = self.given.runs / f"{self.given.kind}_{derived_seed(0, json.dumps(self.key, sort_keys=True)):016x}"
         return Study.open(place) if place.exists() else Study.create(place, StudyConfig.from_mapping(config))
 
-    def _trained(self, a: Architecture) -> dict[str, Any]:
+    def trained(self, a: Architecture) -> dict[str, Any]:
         """What a cell's training alone gave."""
         text = self.space.text(a)
 
@@ -255,8 +268,8 @@ def figures_of(setting: Setting, runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Run, and keep what is complete."""
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What a run is given, by default on the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind", required=True)
     for kind, help_ in (("cnn", "convolutional cells on CIFAR-10"), ("ptb", "recurrent cells on Penn Treebank")):
@@ -270,6 +283,7 @@ def main() -> None:
         own.add_argument("--group", type=int, default=64, help="members of a group")
         own.add_argument("--one-bank", action="store_true", help="for all groups; else each begins on a fresh one")
         own.add_argument("--best", type=int, default=8, help="members that are trained alone")
+        own.add_argument("--apart", type=int, default=1, help="tokens in which any two of these differ at least")
         own.add_argument("--epochs", type=int, default=5 if kind == "cnn" else 2, help="of a training alone")
         own.add_argument("--device", default="cpu")
         own.add_argument("--name", help="of the result")
@@ -294,10 +308,16 @@ def main() -> None:
     text_.add_argument("--truncation", type=int, default=20, help="words between two updates")
     text_.add_argument("--width", type=int, default=100, help="of words' vectors and states")
     text_.add_argument("--nodes", type=int, default=8, help="of a cell")
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     if given.groups < 2:
         parser.error("a member is chosen by what two groups say of it: --groups must be at least 2")
     given.runs.mkdir(parents=True, exist_ok=True)
+    return given
+
+
+def main() -> None:
+    """Run, and keep what is complete."""
+    given = arguments()
     setting = images(given) if given.kind == "cnn" else text(given)
     begun, runs = time.perf_counter(), []
     for seed in range(given.first, given.first + given.seeds):
