@@ -124,7 +124,7 @@ class Bench:
         self.evaluator = registry.from_config("evaluator", setting.alone)
         self.journal = Journal(given.runs / f"nao_shared_{given.kind}.jsonl")
         search = {name: getattr(given, name) for name in ("groups", "group", "interval", "check")}
-        self.key = {"seed": seed, "shared": setting.shared, "alone": setting.alone, **search}
+        self.key = {"seed": seed, "shared": setting.shared, **search}
         self._clock = time.process_time if given.device == "cpu" else time.perf_counter
         self.random: list[dict[str, Any]] = []
         self.found: list[dict[str, Any]] = []
@@ -138,7 +138,7 @@ class Bench:
     def steps(self) -> Iterator[str]:
         """Do everything; tells of every piece."""
         for number in range(self.given.groups):
-            key = {**self.key, "group": number}
+            key = {**self.key, "number": number}
             self.search.append(self.journal.run(key, partial(self._group, number)))
             yield f"group {number}: best {self.search[-1]['best']:.2f}, {self.search[-1]['seconds']:.0f} s"
         for member in self._chosen()[: self.given.best]:
