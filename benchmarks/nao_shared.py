@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ from nas_core import registry
 from nas_core.architecture import Architecture
 from nas_core.errors import TrialFailed
 from nas_core.evaluator import Evaluation
+from nas_core.objective import Constraint
 from nas_core.random import derived_seed, rng
 from nas_core.trial import Status
 from nas_search.config import StudyConfig
@@ -51,6 +52,7 @@ class Setting(NamedTuple):
         bank: what the search minimises on the bank.
         metric: what counts of a training alone.
         sign: 1 where more of it is better, -1 where less is.
+        limits: that the search keeps.
     """
 
     space: dict[str, Any]
@@ -59,6 +61,7 @@ class Setting(NamedTuple):
     bank: str
     metric: str
     sign: float
+    limits: tuple[str, ...] = ()
 
 
 def images(given: argparse.Namespace) -> Setting:
@@ -83,6 +86,7 @@ def images(given: argparse.Namespace) -> Setting:
         bank="val_loss",  # of members that have learnt little it tells more than their accuracy
         metric="val_accuracy",
         sign=1.0,
+        limits=(f"params>={given.least_params}",) if given.least_params else (),
     )
 
 
@@ -124,7 +128,8 @@ class Bench:
         self.evaluator = registry.from_config("evaluator", setting.alone)
         self.journal = Journal(given.runs / f"nao_shared_{given.kind}.jsonl")
         search = {name: getattr(given, name) for name in ("groups", "group", "interval", "check")}
-        self.key = {"seed": seed, "shared": setting.shared, **search}
+        limits = {"limits": setting.limits} if setting.limits else {}
+        self.key = {"seed": seed, "shared": setting.shared, **search, **limits}
         self._clock = time.process_time if given.device == "cpu" else time.perf_counter
         self.random: list[dict[str, Any]] = []
         self.found: list[dict[str, Any]] = []
@@ -176,10 +181,10 @@ class Bench:
             known = study.status().finished >= (number + 1) * size  # stopped between the group and the journal
             study.run((number + 1) * size)
             trials = study.trials()[number * size : (number + 1) * size]
-            lived = [trial for trial in trials if trial.status is Status.COMPLETED]
+            lived = [trial for trial in trials if trial.status is Status.COMPLETED and self._keeps(trial.metrics)]
             lived.sort(key=lambda trial: trial.metrics[self.setting.bank])
             if not lived:
-                raise SystemExit(f"error: every member of group {number} failed: {trials[0].result}")
+                raise SystemExit(f"error: no member of group {number} was measured and keeps the limits: {trials[0]}")
             values = [trial.metrics[self.setting.bank] for trial in lived]
         spent = sum(trial.seconds for trial in trials) if known else self._clock() - begun
         return {
@@ -190,6 +195,10 @@ class Bench:
             "told": [trial.proposal.info["by"] for trial in lived],
             "values": [round(value, 3) for value in values],
         }
+
+    def _keeps(self, metrics: Mapping[str, float]) -> bool:
+        limits = map(Constraint.parse, self.setting.limits)
+        return all(limit.violation(np.array([metrics[limit.metric]]))[0] == 0 for limit in limits)
 
     def _study(self) -> Study:
         group = self.given.group
@@ -207,6 +216,7 @@ class Bench:
             "optimizer": optimizer,
             "evaluator": self.setting.shared,
             "objectives": [f"min:{self.setting.bank}"],
+            "constraints": list(self.setting.limits),
             "trials": self.given.groups * group,
             "seed": self.seed,
             "failure_limit": 1.0,
@@ -292,6 +302,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     images_.add_argument("--check", type=int, default=500, help="validation images of a member of a group")
     images_.add_argument("--calibration", type=int, default=16, help="batches for a member's statistics")
     images_.add_argument("--tune", type=int, default=0, help="steps of a member's own before it is measured")
+    images_.add_argument("--least-params", type=int, default=0, help="limit of the search; 0: none")
     images_.add_argument("--bank-rate", type=float, default=0.05, help="learning rate of the bank")
     images_.add_argument("--bank-clip", type=float, default=1.0, help="largest norm of the bank's gradient")
     images_.add_argument("--bank-batch", type=int, default=16, help="images of a step of the bank")
