@@ -80,7 +80,6 @@ def images(given: argparse.Namespace) -> Setting:
             "network": {**network, "shared": True},
             "validation": given.check,
             "calibration": given.calibration,
-            "tune": given.tune,
         },
         {"name": "train", **data, "recipe": recipe, "epochs": given.epochs, "network": network, "test": True},
         bank="val_loss",  # of members that have learnt little it tells more than their accuracy
@@ -301,7 +300,6 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     images_.add_argument("--interval", type=int, default=2, help="epochs of the bank for each group")
     images_.add_argument("--check", type=int, default=500, help="validation images of a member of a group")
     images_.add_argument("--calibration", type=int, default=16, help="batches for a member's statistics")
-    images_.add_argument("--tune", type=int, default=0, help="steps of a member's own before it is measured")
     images_.add_argument("--least-params", type=int, default=0, help="limit of the search; 0: none")
     images_.add_argument("--bank-rate", type=float, default=0.05, help="learning rate of the bank")
     images_.add_argument("--bank-clip", type=float, default=1.0, help="largest norm of the bank's gradient")

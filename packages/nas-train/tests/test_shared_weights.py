@@ -255,23 +255,6 @@ class TestGroups:
         onward, _ = kept.evaluate_group(asked(space, members[2:]), bank)
         assert lasting(onward) != lasting(first)
 
-    def test_members_that_go_on_by_themselves_leave_the_bank_as_it_is(self, images_file: str) -> None:
-        space, options = ToySpace(), {"recipe": RECIPE, "network": {"channels": 3}}
-        members = [a for a in space.sample(rng(4, "members"), 8) if "conv3" in a.values][:3]
-        shared = SharedWeightsEvaluator(images_file, **options)
-        tuned = SharedWeightsEvaluator(images_file, **options, tune=40)
-        tuned.prepare(space)
-        before, expected = shared.evaluate_group(asked(space, members), None)
-        after, bank = tuned.evaluate_group(asked(space, members), None)
-        again, _ = tuned.evaluate_group(asked(space, members), None)
-        assert bank == expected
-        assert lasting(again) == lasting(after)
-        assert len(members) == 3
-        assert all(
-            one["val_loss"] < other["val_loss"] for one, other in zip(lasting(after), lasting(before), strict=True)
-        )
-        assert tuned.to_config()["tune"] == 40
-
     def test_fidelities_must_agree(self, shared: tuple[Any, Space]) -> None:
         evaluator, space = shared
         evaluator.prepare(space)
@@ -367,8 +350,6 @@ def test_images_are_asked_too(images_file: str, monkeypatch: pytest.MonkeyPatch)
         {"threads": 0},
         {"network": 3},
         {"fresh": "yes"},
-        {"tune": -1},
-        {"tune": 1.5},
         {"recipe": {**RECIPE, "ema": 0.9}},
         {"recipe": {**RECIPE, "dtype": "float16"}},
     ],

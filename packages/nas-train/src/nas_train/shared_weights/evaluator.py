@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import count, islice
-from typing import Any, NamedTuple, final
+from collections.abc import Mapping, Sequence
+from typing import Any, final
 
 import torch
 from torch import nn
@@ -18,7 +16,7 @@ from nas_core.optimizer import State
 from nas_core.random import derived_seed, rng
 from nas_core.space import Space, require
 from nas_core.trial import Failure, Measurement
-from nas_train.augment import EpochDraws, draw_epoch
+from nas_train.augment import draw_epoch
 from nas_train.batch_size import rate_at
 from nas_train.build import BuiltNetwork, initialise
 from nas_train.data import ImageSet, open_data
@@ -48,9 +46,7 @@ class SharedWeightsEvaluator:
     Each step trains one member of the group, drawn uniformly. The recipe's schedule spans the recipe's epochs from the
     first group on; after them the learning rate stays what it was at their end. A trial without a group is a group of
     its own on a fresh bank. Before a member is measured its batch statistics are recomputed from `calibration` batches
-    of training images, in their fixed order and without augmentation. With `tune`, a copy of the member first goes on
-    for so many steps by itself, through the recipe's schedule and over the same images as the others; the bank does not
-    learn from that. What has learnt least on the bank, deep cells with many weights, is ranked more truly then.
+    of training images, in their fixed order and without augmentation.
 
     Metrics: val_accuracy (per cent), val_loss, train_loss (nats, of the whole group), train_seconds (its share of the
     group's), and those of `Cost.metrics`.
@@ -65,7 +61,6 @@ class SharedWeightsEvaluator:
         device: "cpu", "cuda", "cuda:1", or "auto".
         threads: CPU threads; None for those of `nas_train.defaults`.
         fresh: whether every group begins on a fresh bank, and the schedule with it.
-        tune: steps for which each member goes on by itself before it is measured.
 
     Raises:
         InvalidOption: an option that is out of range, or a recipe that averages weights or trains in float16.
@@ -84,19 +79,12 @@ class SharedWeightsEvaluator:
         device: str = "cpu",
         threads: int | None = None,
         fresh: bool = False,
-        tune: int = 0,
     ) -> None:
-        whole = {
-            "epochs": epochs,
-            "calibration": calibration,
-            "validation": validation,
-            "threads": threads,
-            "tune": tune,
-        }
-        for name, value in whole.items():
-            optional, least = name in ("validation", "threads") and value is None, 0 if name == "tune" else 1
-            if not optional and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise InvalidOption(f"{name} cannot be set", value=value, expected=f"a whole number from {least}")
+        whole = (("epochs", epochs), ("calibration", calibration), ("validation", validation), ("threads", threads))
+        for name, value in whole:
+            optional = name in ("validation", "threads") and value is None
+            if not optional and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise InvalidOption(f"{name} cannot be set", value=value, expected="a whole number of at least 1")
         if network is not None and not isinstance(network, Mapping):
             raise InvalidOption("network cannot be set", value=network, expected="options by name")
         if not isinstance(fresh, bool):
@@ -113,7 +101,6 @@ class SharedWeightsEvaluator:
         self.network = None if network is None else dict(network)
         self.device = device
         self.fresh = fresh
-        self.tune = tune
         self.threads = default_threads(self.recipe.name) if threads is None else threads
         self._images: ImageSet | None = None
 
@@ -154,8 +141,7 @@ class SharedWeightsEvaluator:
         """
         device = find_device(self.device)
         with cpu_threads(self.threads), named_failures():
-            tuning = _Tuning(self.tune, evaluations[0].seed)
-            kind = _Images(self._data(), self.recipe, self.network, device, self.calibration, self.validation, tuning)
+            kind = _Images(self._data(), self.recipe, self.network, device, self.calibration, self.validation)
             return run_group(kind, evaluations, None if self.fresh else state, Bank(device), self.epochs)
 
     def to_config(self) -> dict[str, Any]:
@@ -171,20 +157,12 @@ class SharedWeightsEvaluator:
             "device": self.device,
             "threads": self.threads,
             "fresh": self.fresh,
-            "tune": self.tune,
         }
 
     def _data(self) -> ImageSet:
         if self._images is None:
             self._images = open_data(self.data)
         return self._images
-
-
-class _Tuning(NamedTuple):
-    """Steps that a member goes on for by itself, and the seed that names what is drawn for them."""
-
-    steps: int
-    seed: int
 
 
 @final
@@ -199,9 +177,8 @@ class _Images:
         device: torch.device,
         calibration: int,
         validation: int | None,
-        tuning: _Tuning,
     ) -> None:
-        self.data, self.recipe, self.network, self.device, self.tuning = data, recipe, network, device, tuning
+        self.data, self.recipe, self.network, self.device = data, recipe, network, device
         self.layout = layout_of(device, recipe.dtype)
         self.pixels = pixels_of(data, data.train.first(recipe.images), recipe.padding, device, self.layout)
         self.plain = pixels_of(data, data.train.first(calibration * recipe.batch), 0, device, self.layout)
@@ -237,8 +214,10 @@ class _Images:
         return loss
 
     def _epoch(self, steps: Sequence[EagerStep], seed: int, number: int) -> float:
-        recipe = self.recipe
-        draws, batches = self._drawn(self._generator(seed, "images", number))
+        recipe, n = self.recipe, len(self.pixels)
+        size = self.data.input_shape[1:] if recipe.cutout else None
+        draws = draw_epoch(n, recipe.padding, recipe.flip, self._generator(seed, "images", number), size=size)
+        batches = [index for index in draws.order.split(recipe.batch) if len(index) >= _SMALLEST_BATCH]
         turns = rng(seed, "members", number).integers(len(steps), size=len(batches))
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         steps_in_all, first = recipe.epochs * len(batches), (number - 1) * len(batches)
@@ -250,19 +229,11 @@ class _Images:
             raise TrialFailed("diverged", f"the loss on the shared weights is not finite in epoch {number}", value=loss)
         return loss
 
-    def _drawn(self, generator: torch.Generator) -> tuple[EpochDraws, list[torch.Tensor]]:
-        """How the images of an epoch are augmented, and its batches."""
-        size = self.data.input_shape[1:] if self.recipe.cutout else None
-        draws = draw_epoch(len(self.pixels), self.recipe.padding, self.recipe.flip, generator, size=size)
-        return draws, [index for index in draws.order.split(self.recipe.batch) if len(index) >= _SMALLEST_BATCH]
-
     def _generator(self, seed: int, purpose: str, number: int) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(derived_seed(seed, purpose, number))
 
     def measure(self, member: BuiltNetwork) -> dict[str, float]:
         """Accuracy and loss on the validation images, and the network's cost."""
-        if self.tuning.steps:
-            member = self._tuned(member)
         recompute_statistics(
             member, (images for images, labels in self.plain.plain(self.recipe.batch) if len(labels) > 1)
         )
@@ -271,19 +242,3 @@ class _Images:
             raise TrialFailed("diverged", "the validation loss is not finite", value=score.loss)
         metrics = score_metrics("val", score)
         return {name: metrics[name] for name in ("val_accuracy", "val_loss")} | cost(member.network).metrics()
-
-    def _tuned(self, member: BuiltNetwork) -> BuiltNetwork:
-        """A copy that has gone on by itself."""
-        own, (steps, seed) = copy.deepcopy(member), self.tuning
-        step = EagerStep(own.train(), weight_optimizer(own, self.recipe), self.recipe, self.device, None)
-        set_noise(own, self._generator(seed, "tuning noise", 0))
-        for i, (images, labels) in enumerate(islice(self._endless(seed), steps)):
-            step(images, labels, rate_at(self.recipe, self.recipe.batch, i, steps))
-        set_noise(own, None)
-        return own
-
-    def _endless(self, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Training batches of one epoch after the other."""
-        for number in count():
-            draws, batches = self._drawn(self._generator(seed, "tuning", number))
-            yield from self.pixels.batches(draws, batches, self.recipe.cutout)
