@@ -21,8 +21,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +36,6 @@ from nas_core import registry
 from nas_core.architecture import Architecture
 from nas_core.errors import TrialFailed
 from nas_core.evaluator import Evaluation
-from nas_core.objective import Constraint
 from nas_core.random import derived_seed, rng
 from nas_core.trial import Status
 from nas_search.config import StudyConfig
@@ -180,7 +180,10 @@ class Bench:
             known = study.status().finished >= (number + 1) * size  # stopped between the group and the journal
             study.run((number + 1) * size)
             trials = study.trials()[number * size : (number + 1) * size]
-            lived = [trial for trial in trials if trial.status is Status.COMPLETED and self._keeps(trial.metrics)]
+            lived = [trial for trial in trials if trial.status is Status.COMPLETED]
+            wanted = study.objectives
+            measured = np.array([[trial.metrics[name] for name in wanted.metrics] for trial in lived])
+            lived = list(compress(lived, wanted.feasible(measured.reshape(-1, len(wanted.metrics)))))
             lived.sort(key=lambda trial: trial.metrics[self.setting.bank])
             if not lived:
                 raise SystemExit(f"error: no member of group {number} was measured and keeps the limits: {trials[0]}")
@@ -194,10 +197,6 @@ class Bench:
             "told": [trial.proposal.info["by"] for trial in lived],
             "values": [round(value, 3) for value in values],
         }
-
-    def _keeps(self, metrics: Mapping[str, float]) -> bool:
-        limits = map(Constraint.parse, self.setting.limits)
-        return all(limit.violation(np.array([metrics[limit.metric]]))[0] == 0 for limit in limits)
 
     def _study(self) -> Study:
         group = self.given.group
